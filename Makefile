@@ -1,0 +1,49 @@
+# make demo | test | lint | check: each makes the virtual environment first, if it is not there or out of date.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BUILT_FROM := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/seqloom/csrc/*)
+
+.PHONY: help setup demo test lint check clean
+
+help:
+	@echo "make setup   the virtual environment .venv, with seqloom (its kernels built) and the tools"
+	@echo "make demo    a minute's training on text that every machine has, with its report"
+	@echo "make test    the tests"
+	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make check   lint and test"
+	@echo "make clean   removes what these made"
+
+setup: $(STAMP)
+
+$(STAMP): $(BUILT_FROM)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "seqloom needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	    echo "Name another one: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12" >&2; exit 1; }
+	@for compiler in $${CXX:-c++ g++ clang++}; do command -v $$compiler >/dev/null && exit; done; \
+	    echo "seqloom needs a C++20 compiler to build its kernels: $${CXX:-c++, g++ or clang++} was not found." >&2; \
+	    echo "Install one (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install)," >&2; \
+	    echo "or name it: make $(or $(MAKECMDGOALS),setup) CXX=/path/to/compiler" >&2; exit 1
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	    $(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/seqloom demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+clean:
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,113 @@
+"""``seqloom predict``."""
+
+from __future__ import annotations
+
+import csv as csv_format
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+from cyclopts import Parameter
+
+from seqloom.cli.evaluate import tell_unknown
+from seqloom.cli.output import print_json, spell
+from seqloom.errors import DataError, SettingError
+
+
+def predict(
+    run: Path,
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    csv: bool = False,
+    json: bool = False,
+) -> None:
+    """Predict: one line of JSON a record, to standard output.
+
+    A file is read as in training, its label column not needed. "-" reads standard input, one text a line, and answers
+    each line at once, so that a program can talk to it through a pipe.
+
+        $ seqloom predict runs/reviews-classify-1 new-reviews.csv
+        $ echo "a fine film" | seqloom predict runs/reviews-classify-1 -
+
+    Args:
+        run: Run folder that train made.
+        file: File of records, or - for standard input.
+        csv: Print a table with a header (csv).
+        json: Print JSON lines, as it does by itself.
+    """
+    if csv and json:
+        raise SettingError("give --csv or --json, not both")
+    if str(file).startswith("--"):  # the price of taking "-" for an argument
+        raise SettingError(f'there is no option "{file}"', help="see: seqloom predict --help")
+    from seqloom.predict import load
+
+    predictor = load(run)
+    if str(file) == "-":
+        found = _answers(predictor, sys.stdin.buffer)
+    else:
+        found = predictor.predict_file(file)
+    if csv:
+        _print_csv(found)
+    else:
+        for prediction in found:
+            print_json(prediction, indent=None)
+    tell_unknown(predictor.unknown)
+
+
+def _answers(predictor: Any, stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+    number = 0
+    for lines in _as_they_come(stream):
+        texts = [_text(line, number + place) for place, line in enumerate(lines, 1)]
+        for place, prediction in enumerate(predictor.predict(texts), 1):
+            yield {"line": number + place, **prediction}
+        number += len(lines)
+
+
+def _as_they_come(stream: IO[bytes]) -> Iterator[list[bytes]]:
+    """The whole lines that are there already, together; waits only when there is none."""
+    rest = b""
+    while piece := stream.read1(1 << 16):  # type: ignore[attr-defined]  # a buffered reader has it
+        *lines, rest = (rest + piece).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+def _text(line: bytes, number: int) -> str:
+    try:
+        return line.decode("utf-8").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"byte 0x{line[error.start]:02x} is not UTF-8",
+            code="D020",
+            file="standard input",
+            line=number,
+            column=error.start + 1,
+            help="convert the text: iconv -f ENCODING -t utf-8",
+        ) from None
+
+
+def _print_csv(predictions: Iterable[Mapping[str, Any]]) -> None:
+    writer = csv_format.writer(sys.stdout, lineterminator="\n")
+    header: list[str] = []
+    for prediction in predictions:
+        row = _flat(prediction)
+        if not header:
+            header = list(row)
+            writer.writerow(header)
+        writer.writerow([row.get(name, "") for name in header])
+        sys.stdout.flush()
+
+
+def _flat(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """One cell a value: each probability has a column, and what else is not one value stands as JSON."""
+    row: dict[str, Any] = {}
+    for name, value in prediction.items():
+        if name == "probabilities":
+            row |= {f"probability {label}": share for label, share in value.items()}
+        else:
+            row[name] = spell(value) if isinstance(value, Mapping | list | tuple) else value
+    return row

@@ -1,0 +1,52 @@
+"""``seqloom recipe``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from seqloom import parts
+from seqloom.cli.output import print_json, print_table
+
+
+def recipe(
+    name: str | None = None,
+    /,
+    *,
+    data: Path | None = None,
+    text: Path | None = None,
+    out: Path | None = None,
+    quiet: bool = False,
+    json: bool = False,
+) -> None:
+    """Run one of the classic systems and hold it against its published figures; without NAME, list them.
+
+        $ seqloom recipe hello
+
+    Args:
+        name: Recipe to run.
+        data: Folder of the data set that the recipe asks for.
+        text: File with another text for the recipes that learn one.
+        out: Run folder to make.
+        quiet: Tell nothing but errors and the result.
+        json: Print the result, or the list, as JSON.
+    """
+    if name is None:
+        rows = [{"name": known, "what": parts.describe("recipes", known)} for known in parts.names("recipes")]
+        print_json(rows) if json else print_table(rows)
+        return
+    parts.part("recipes", name)  # a misspelt name is answered before anything heavy is imported
+    from seqloom.recipe import run
+
+    result = run(name, data=data, text=text, quiet=quiet, out=out)
+    print_json(result) if json else _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
+    published, measured = result["published"], result["measured"]
+    metrics = [name for name in measured if name in published] or list(measured)
+    print_table([{"figure": name, "published": published.get(name), "measured": measured[name]} for name in metrics])
+    if result.get("text"):
+        print(f"\n{result['text']}")
+    if result.get("run"):
+        print(f"\nrun  {result['run']}")

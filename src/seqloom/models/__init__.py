@@ -1,0 +1,1 @@
+"""Models: arrays in, arrays out; they know neither files nor batches."""

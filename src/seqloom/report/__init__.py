@@ -1,0 +1,1 @@
+"""What a run says about itself: plots, one page of HTML, and runs side by side."""

@@ -1,0 +1,81 @@
+"""Says in plain words how a model stands beside its baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Verdict", "judge", "show", "show_error"]
+
+SHARES = frozenset({"accuracy", "macro_f1", "micro_f1", "f1", "precision", "recall"})
+"""Metrics between 0 and 1 that people read as percent."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model beats the best baseline, and the sentences that say so."""
+
+    beats: bool | None
+    """None when there is nothing to compare, or when no number came out."""
+    sentence: str
+    """Beats the best baseline by 0.9 points (error 1.3)."""
+    remark: str = ""
+    """What the sentence alone would hide."""
+
+
+def judge(verdict: Mapping[str, Any]) -> Verdict:
+    """Judges the ``verdict`` table of ``summary.json``: its first row is the model, all others are baselines."""
+    ours, *baselines = verdict["rows"]
+    sign = 1 if verdict.get("higher_is_better", True) else -1
+    if not _finite(ours.get("value")):
+        return Verdict(None, "The model has no score.", "Its loss is not a number: try a smaller learning rate.")
+    baselines = [row for row in baselines if _finite(row.get("value"))]
+    if not baselines:
+        return Verdict(None, "There is no baseline to compare with.")
+    best = max(baselines, key=lambda row: sign * row["value"])
+    gain = sign * (ours["value"] - best["value"])
+    error = ours["error"] if _finite(ours.get("error")) else None
+    amount = _amount(verdict["metric"], abs(gain), error)
+    rival = f"the best baseline ({best['name']})"
+    if gain > 0:
+        close = "The lead is smaller than the error: on other records it could turn round."
+        return Verdict(True, f"Beats {rival} by {amount}.", close if error is not None and gain < error else "")
+    if gain == 0:
+        return Verdict(False, f"Does not beat {rival}: both score {show(verdict['metric'], ours['value'])}.")
+    remark = (
+        "" if error is not None and -gain < error else "Take the baseline, or give the model more time or more data."
+    )
+    return Verdict(False, f"Does not beat {rival}, which is better by {amount}.", remark)
+
+
+def show(metric: str, value: float | None) -> str:
+    """A score as people read it: ``89.6 %`` for shares, ``1.523`` for all others."""
+    if value is None or not math.isfinite(value):
+        return "not a number"
+    return f"{100 * value:.1f} %" if metric in SHARES else _number(value)
+
+
+def show_error(metric: str, error: float | None) -> str:
+    """The error beside a score, in the score's unit; empty when there is none."""
+    if error is None or not math.isfinite(error):
+        return ""
+    return f"{100 * error:.1f}" if metric in SHARES else _number(error)
+
+
+def _amount(metric: str, gain: float, error: float | None) -> str:
+    if metric in SHARES:
+        words = f"{100 * gain:.1f} points" if gain >= 0.0005 else "less than 0.1 points"
+    else:
+        unit = " nats" if metric == "loss" else f" of {metric.replace('_', ' ')}"
+        words = (_number(gain) if gain >= 0.0005 else "less than 0.001") + unit
+    return words if error is None else f"{words} (error {show_error(metric, error)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

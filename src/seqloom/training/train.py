@@ -1,0 +1,327 @@
+"""From a file to a sealed run: read, choose, split, prepare, baselines, train, judge, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from seqloom import files
+from seqloom import run as runs
+from seqloom.errors import DataError, RunError, SettingError, nearest
+from seqloom.parts import names, part
+from seqloom.run import Run
+from seqloom.settings import read_config
+from seqloom.tasks.base import Examples, Score, Task
+from seqloom.training.budget import Clock
+from seqloom.training.console import Console, seconds_in_words
+
+if TYPE_CHECKING:
+    from seqloom.data.inspect import Inspection
+    from seqloom.data.records import Records
+
+__all__ = ["resume", "train"]
+
+BASELINE_SHARE = 0.1
+"""Baselines may take this share of a budget."""
+REPLAYED = 5
+"""So many inputs are kept with their predictions, and predicted again when the run is loaded."""
+REPLAYED_CHARACTERS = 500
+
+
+@dataclass
+class Session:
+    """What one command holds while it works: from the file to the run."""
+
+    task: Task
+    clock: Clock
+    console: Console
+    phases: dict[str, float] = field(default_factory=dict)
+    train: Records = None  # type: ignore[assignment]  # filled by `_read`
+    valid: Records = None  # type: ignore[assignment]
+    how: str = ""
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Adds the seconds that its body takes to the phase."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.phases[name] = round(self.phases.get(name, 0.0) + perf_counter() - start, 3)
+
+
+def train(
+    file: str | Path,
+    *,
+    task: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    config: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """Trains a model on a file and leaves a run folder.
+
+    Args:
+        file: csv, tsv, jsonl, parquet or txt, each also with .gz.
+        task: classify or language; the file decides when not given.
+        out: the run folder; ``runs/<file>-<task>-<n>`` when not given.
+        overwrite: replace the run that is there.
+        config: TOML file of settings; keywords go before it.
+        quiet: print warnings alone.
+        **settings: the settings of the task, as its ``Settings`` class lists them.
+
+    Returns:
+        The run, finished and sealed.
+
+    Raises:
+        SettingError: a setting is unknown or out of range.
+        DataError: the file cannot be used as it is.
+        RunError: the folder is taken, or cannot be written.
+        Interrupted: by Ctrl-C, after saving.
+    """
+    from seqloom.training.devices import resolve, use_threads
+
+    start = perf_counter()
+    console = Console(quiet)
+    values = (read_config(config) if config else {}) | settings
+    task = task or values.pop("task", None)
+    values.pop("task", None)
+    records, seen, name = _look(file, task, values)
+    chosen = part("tasks", name)
+    found = {"text": seen.text, "label": seen.label}
+    values = {key: column for key, column in found.items() if column and key in chosen.Settings.model_fields} | values
+    session = Session(chosen(resolve(_parse(chosen, values))), Clock(None), console)
+    session.clock = Clock(session.task.settings.budget, perf_counter() - start)
+    use_threads(session.task.settings.threads)
+    console.say(Path(file).name, "\n".join(seen.lines()))
+    path = Path(out) if out else runs.default_path(file, name)
+    _part(session, records)
+    session.phases["read"] = round(session.clock.elapsed(), 3)
+    with session.phase("prepare"):
+        session.task.fit(session.train)
+        examples = _encode(session)
+    run = _create(session, path, overwrite, seen)
+    return _finish(session, run, *examples)
+
+
+def resume(run: str | Path | Run, *, quiet: bool = False) -> Run:
+    """Goes on with a training that was stopped or killed, to the bits it would have had.
+
+    Raises:
+        RunError: the folder is not a run, it is damaged, or the file it was trained on has changed.
+    """
+    from seqloom.predict import load_task
+    from seqloom.training.devices import use_threads
+
+    opened = run if isinstance(run, Run) else Run.open(run)
+    console = Console(quiet)
+    if opened.finished:
+        opened.verify()
+        console.say("run", f"{opened.path} is finished; nothing is left to do")
+        return opened
+    session = Session(load_task(opened), Clock(None), console)
+    session.clock = Clock(session.task.settings.budget)
+    use_threads(session.task.settings.threads)
+    contents = opened.read_toml()
+    with session.phase("read"):
+        for data in contents["data"].values():
+            _check_unchanged(data)
+        _part(session, _reread(session.task, contents["data"]["train"]["path"]))
+        examples = _encode(session)
+    return _finish(session, opened, *examples)
+
+
+# --- settings and data ------------------------------------------------------------------------------------------------
+
+
+def _look(file: str | Path, task: str | None, values: dict[str, Any]) -> tuple[Records, Inspection, str]:
+    """The records of the file, what was seen in them, and the task that was asked for or fits."""
+    from seqloom.data.inspect import inspect
+    from seqloom.data.read import read
+
+    if task is not None and task not in names("tasks"):
+        raise SettingError(f'"{task}" is not one of the tasks', help=nearest(task, names("tasks")))
+    records = read(file, encoding=values.get("encoding", "utf-8"), bad_rows=values.get("bad_rows", "error"))
+    seen = inspect(records, text=values.get("text"), label=values.get("label"))
+    if task is None and seen.task is None:
+        raise DataError(
+            f"no task fits this file; {seen.notes[-1]}" if seen.notes else "no task fits this file",
+            code="D040",
+            file=file,
+            help=f"name the columns with --text and --label, or the task with --task: {', '.join(names('tasks'))}",
+        )
+    return records, seen, str(task or seen.task)
+
+
+def _parse(chosen: type[Task], values: dict[str, Any]) -> Any:
+    """The settings of the task; a setting of another task is told apart from a misspelt one."""
+    known = chosen.Settings.model_fields
+    for name in values.keys() - known.keys():
+        owners = [other for other in names("tasks") if name in part("tasks", other).Settings.model_fields]
+        if owners:
+            raise SettingError(
+                f'"{name}" is a setting of {" and ".join(owners)}; this run is {chosen.name}',
+                help=f"leave it out, or choose --task {owners[0]}",
+            )
+    return chosen.Settings.parse(values)
+
+
+def _part(session: Session, records: Records) -> None:
+    """Checks the records and takes their validation part, or reads that from a file of its own."""
+    task = session.task
+    records = task.check(records, use="train")
+    if task.settings.valid:
+        session.train, session.valid = records, task.read(task.settings.valid)
+        session.how = f"validated on {Path(task.settings.valid).name}"
+    else:
+        session.train, session.valid, session.how = task.split(records)
+
+
+def _encode(session: Session) -> tuple[Examples, Examples]:
+    train, valid = session.task.encode(session.train), session.task.encode(session.valid)
+    if valid.unknown:
+        share = valid.unknown / max(1, valid.tokens)
+        session.console.say(
+            "", f"{valid.unknown:,} tokens of the validation part ({share:.1%}) are unknown to training"
+        )
+    return train, valid
+
+
+def _reread(task: Task, file: str) -> Records:
+    from seqloom.data.read import read
+
+    return read(file, encoding=task.settings.encoding, bad_rows=task.settings.bad_rows)
+
+
+def _check_unchanged(data: dict[str, Any]) -> None:
+    found = files.fingerprint(data["path"])
+    if found["sha256"] != data["sha256"]:
+        raise RunError(
+            f"{data['path']} has changed since the training began: its SHA-256 is another",
+            help="put the file back as it was, or begin anew with seqloom train",
+        )
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+def _create(session: Session, path: Path, overwrite: bool, seen: Inspection) -> Run:
+    """Makes the run folder with all that a resumed training needs."""
+    task, records = session.task, session.train
+    sources = {"train": records.file} | ({"valid": task.settings.valid} if task.settings.valid else {})
+    data = {}
+    for role, file in sources.items():
+        print_ = files.fingerprint(file)
+        data[role] = {**print_, "file": Path(file).name, "path": str(Path(file).resolve())}
+    settings = task.settings.plain()
+    if task.settings.valid:
+        settings["valid"] = data["valid"]["path"]
+    contents = {"task": task.name, "settings": settings, "data": data, **runs.environment()}
+    run = Run.create(path, contents, overwrite=overwrite)
+    task.save(run.preprocess)
+    if records.rejects:
+        files.write_jsonl(run.rejects, [reject.to_dict() for reject in records.rejects])
+    files.write_json(run.summary, {"task": task.name, "run": run.name, "data": seen.to_dict()})
+    return run
+
+
+def _finish(session: Session, run: Run, train: Examples, valid: Examples) -> Run:
+    """Baselines, training, judgement, report: what a new training and a resumed one share."""
+    from seqloom.training.loop import Loop
+
+    task, console = session.task, session.console
+    summary = files.read_json(run.summary)
+    if "baselines" not in summary:
+        # Without a validation part a rule that knows the text by heart would be no baseline.
+        held_out = task.settings.valid or task.settings.split
+        summary["baselines"] = _baselines(session) if held_out else []
+        summary["split"] = {"train": len(session.train), "valid": len(session.valid), "how": session.how}
+        files.write_json(run.summary, summary)
+    loop = Loop(task, train, valid, run, session.clock, console)
+    parameters = sum(p.numel() for p in loop.model.parameters())
+    console.say(task.name, f"{task.describe()}, {parameters:,} weights      (--cell, --hidden, ... to choose)")
+    try:
+        with session.phase("train"):
+            stopped = loop.fit()
+    finally:
+        console.close()
+    summary["model"] = {"description": task.describe(), "parameters": parameters}
+    summary["stopped"] = stopped
+    _judge(session, run, loop, valid, summary)
+    _seal(session, run, loop, valid, summary)
+    return run
+
+
+def _baselines(session: Session) -> list[dict[str, Any]]:
+    budget = session.task.settings.budget
+    with session.phase("baselines"):
+        seconds = None if budget is None else budget * BASELINE_SHARE
+        found = session.task.baselines(session.train, session.valid, seconds=seconds)
+    for score in found:
+        if score.note:
+            session.console.say("baseline", f"{score.name}: {score.note}")
+    return [score.to_dict() for score in found]
+
+
+def _judge(session: Session, run: Run, loop: Any, valid: Examples, summary: dict[str, Any]) -> None:
+    """Scores the best weights as prediction will use them (fp32), and writes the verdict."""
+    from seqloom.training.loop import evaluate
+
+    task = session.task
+    loop.model.load_state_dict(loop.best)
+    with session.phase("evaluate"):
+        evaluation = evaluate(task, loop.model, valid, "fp32", details=True)
+    value = evaluation.metrics[task.metric]
+    own = Score("this model", value, evaluation.metrics["loss"], session.phases["train"], task.error(evaluation))
+    rows = [own.to_dict(), *summary.pop("baselines")]
+    summary["verdict"] = {
+        "part": "valid",
+        "records": evaluation.count,
+        "metric": task.metric,
+        "higher_is_better": task.higher_is_better,
+        "rows": rows,
+    }
+    summary["evaluation"] = {**evaluation.metrics, **evaluation.details}
+    summary["unknown"] = {"tokens": valid.unknown, "share": valid.unknown / max(1, valid.tokens)}
+    _tell_verdict(session, summary["verdict"])
+
+
+def _tell_verdict(session: Session, verdict: dict[str, Any]) -> None:
+    """The model beside its baselines, and in a sentence what that means."""
+    from seqloom.report.verdict import judge, show, show_error
+
+    metric = verdict["metric"]
+    judged = judge(verdict)
+    lines = [f"{verdict['records']:,} predictions on the validation part ({session.how})"]
+    for row in verdict["rows"]:
+        error = f" +- {show_error(metric, row['error'])}" if row.get("error") else ""
+        lines.append(f"{row['name']:<32}{metric} {show(metric, row['value'])}{error}")
+    session.console.say("verdict", "\n".join([*lines, f"{judged.sentence} {judged.remark}".rstrip()]))
+
+
+def _seal(session: Session, run: Run, loop: Any, valid: Examples, summary: dict[str, Any]) -> None:
+    """Writes the weights, the examples to replay, the summary and the report; the manifest last."""
+    from safetensors.torch import save
+
+    from seqloom.report import page
+
+    task, console = session.task, session.console
+    with session.phase("report"):
+        weights = {name: value.contiguous() for name, value in sorted(loop.best.items())}
+        files.write_bytes(run.weights, save(weights))
+        texts = [text[:REPLAYED_CHARACTERS] for text in valid.texts[:REPLAYED]]
+        loop.model.eval()
+        predictions, _ = task.predict(loop.model, texts)
+        kept = [{"text": text, "prediction": found} for text, found in zip(texts, predictions, strict=True)]
+        files.write_jsonl(run.examples, kept)
+        summary["phases"] = session.phases
+        files.write_json(run.summary, summary)
+        run.seal()
+        page.write(run.path)
+    console.say("run", f"{run.path}      next: seqloom {task.next_command(run.path)}")
+    console.say("report", f"{run.report}      ({seconds_in_words(session.clock.elapsed())} in all)")

@@ -1,0 +1,29 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# One thread a test: the machine has few, and several tests start processes of their own.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED = Path(os.environ.get("SEQLOOM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; the test is skipped where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the shared data, which are not in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh folder that is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
