@@ -10,6 +10,7 @@ import pytest
 
 # One thread a test: the machine has few, and several tests start processes of their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 SHARED = Path(os.environ.get("SEQLOOM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

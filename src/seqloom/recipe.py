@@ -11,6 +11,7 @@ from seqloom import files
 from seqloom import run as runs
 from seqloom.errors import DataError, SettingError
 from seqloom.parts import part
+from seqloom.settings import override
 
 if TYPE_CHECKING:
     from seqloom.predict import Predictor
@@ -54,9 +55,7 @@ def run(
     if not quiet:
         print(recipe["about"].strip(), "\n", sep="", file=sys.stderr)
     file, valid = _files(name, recipe, data, text)
-    given = {**recipe["settings"], **settings} | ({"valid": str(valid)} if valid else {})
-    if "epochs" in settings or "budget" in settings:  # one of them replaces the other
-        given = {key: value for key, value in given.items() if key not in ("epochs", "budget") or key in settings}
+    given = override(recipe["settings"], settings) | ({"valid": str(valid)} if valid else {})
     if recipe.get("hidden_is_characters"):
         given["hidden"] = len(set(_text(file)))
     trained = train(file, task=recipe["task"], out=out or runs.default_path(name, recipe["task"]), quiet=quiet, **given)
@@ -68,12 +67,14 @@ def run(
         "measured": {metric: summary["evaluation"][metric] for metric in METRICS},
         "run": str(trained.path),
     }
-    if recipe.get("show_shapes"):
+    if recipe.get("show_shapes") and not quiet:
         _show_shapes(predictor, _text(file))
     if recipe.get("reassemble"):
         result["text"], result["measured"]["accuracy"] = _reassemble(predictor, _text(file))
     if recipe.get("plot"):
-        _plot(trained)
+        file = _plot(trained)
+        if not quiet:
+            print(f"plot    {file}", file=sys.stderr)
     return result
 
 
@@ -155,10 +156,10 @@ def _reassemble(predictor: Predictor, text: str) -> tuple[str, float]:
     return task.tokenizer.decode([int(tokens[0]), *ids]), right / len(ids)
 
 
-def _plot(run: Run) -> None:
-    """Loss and accuracy on two axes, as the tutorial shows them."""
+def _plot(run: Run) -> Path:
+    """Draws loss and accuracy on two axes, as the tutorial shows them; returns the file."""
     from seqloom.report.plots import curves
 
     file = run.path / "curves.png"
     curves(run.read_metrics(), file, metric="accuracy", x="epoch")
-    print(f"plot    {file}", file=sys.stderr)
+    return file

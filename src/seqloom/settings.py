@@ -23,6 +23,7 @@ __all__ = [
     "TokenizerSettings",
     "TrainingSettings",
     "duration",
+    "override",
     "read_config",
 ]
 
@@ -54,6 +55,7 @@ def _part_of(kind: str) -> AfterValidator:
 
 Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Duration = Annotated[float, BeforeValidator(duration), Field(gt=0)]
 CellName = Annotated[str, _part_of("cells")]
@@ -175,7 +177,7 @@ class TrainingSettings(Settings):
     """Matrix products in fp32 or bf16; auto takes bf16 where the processor has it."""
     threads: Positive | None = None
     """Processor threads; all that this process may use when not given."""
-    seed: Natural = 1
+    seed: Seed = 1
     """Seed of everything random."""
     checkpoint_every: Duration = 30.0
     """Time between checkpoints: 30s, 5m."""
@@ -204,6 +206,18 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise SettingError(f'"{path}" is not a TOML file: {error}') from None
     # A run.toml works as a settings file too: its settings are in one table.
     settings = values.get("settings", values)
+    if not isinstance(settings, dict):
+        raise SettingError(f'"settings" in "{path}" is {settings!r}; allowed: a table of settings')
     if "settings" in values and "task" in values:
         settings = {"task": values["task"], **settings}
     return {name.replace("-", "_"): value for name, value in settings.items()}
+
+
+def override(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with those that were ``given`` put over them: what is None was not given.
+
+    Epochs that are given replace a budget, and a budget replaces epochs.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    replaced = {"epochs", "budget"} if given.keys() & {"epochs", "budget"} else set()
+    return {name: value for name, value in values.items() if name not in replaced} | given

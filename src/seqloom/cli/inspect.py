@@ -67,7 +67,7 @@ def _row(column: Column) -> dict[str, Any]:
         "missing": column.missing,
         "characters": f"{spell(column.characters[0])}, at most {spell(column.characters[1])}",
         "words": f"{spell(column.words[0])}, at most {spell(column.words[1])}",
-        "most frequent": "   ".join(f"{_short(value)} {share:.1%}" for value, share in column.top[:3]),
+        "most frequent": "   ".join(f"{_short(value)} {share:.1%}" for value, share in column.top[:3] if share >= 0.01),
     }
 
 

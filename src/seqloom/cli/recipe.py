@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,9 @@ def recipe(
     parts.part("recipes", name)  # a misspelt name is answered before anything heavy is imported
     from seqloom.recipe import run
 
-    result = run(name, data=data, text=text, quiet=quiet, out=out)
+    # What a recipe shows on its way is for a reader; with --json standard output holds JSON alone.
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        result = run(name, data=data, text=text, quiet=quiet, out=out)
     print_json(result) if json else _print(result)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+from unicodedata import combining
 
 if TYPE_CHECKING:
     from seqloom.data.tokenizers.base import Tokenizer
@@ -22,21 +23,27 @@ def as_it_comes(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
     letter may still join (jamo).
     """
     recent: list[int] = []
-    told = ""
+    told, held = "", ""
     for token in ids:
         recent.append(token)
-        text = _settled(tokenizer, recent)
+        text, held = _settled(tokenizer, recent)
         if len(text) > len(told):
             yield text[len(told) :]
             told = text
         if len(recent) > LONGEST:
-            recent = recent[-KEPT:]
-            told = _settled(tokenizer, recent)
-    rest = tokenizer.decode(recent)[len(told) :]
-    if rest:
-        yield rest
+            text, rest = _settled(tokenizer, recent[-KEPT:])
+            if text and rest == held:  # else what is held back begins before the cut
+                recent, told = recent[-KEPT:], text
+    if held:
+        yield held
 
 
-def _settled(tokenizer: Tokenizer, ids: list[int]) -> str:
+def _settled(tokenizer: Tokenizer, ids: list[int]) -> tuple[str, str]:
+    """The text of ids that no further id can change, and the rest."""
     text = tokenizer.decode(ids)
-    return text[:-1] if tokenizer.unit == "letter" else text.rstrip("\N{REPLACEMENT CHARACTER}")
+    if tokenizer.unit == "letter":
+        # A further letter may join the last character that is no mark, and a mark may move between those behind it.
+        end = max((place for place, character in enumerate(text) if not combining(character)), default=0)
+    else:
+        end = len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
+    return text[:end], text[end:]

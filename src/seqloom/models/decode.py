@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,8 +23,10 @@ def check_sampling(temperature: float, top_k: int | None, top_p: float | None, l
     Raises:
         SettingError: temperature not above 0, top_k below 1, top_p outside (0, 1], length below 0.
     """
-    if not temperature > 0:
-        raise SettingError(f"temperature is {temperature}; allowed: above 0", help="greedy takes the likeliest token")
+    if not 0 < temperature < inf:
+        raise SettingError(
+            f"temperature is {temperature}; allowed: a number above 0", help="greedy takes the likeliest token"
+        )
     if top_k is not None and top_k < 1:
         raise SettingError(f"top_k is {top_k}; allowed: at least 1")
     if top_p is not None and not 0 < top_p <= 1:
@@ -45,7 +48,8 @@ def sample(
     ``top_k`` keeps the k likeliest tokens (all that tie with the k-th too). ``top_p`` keeps the fewest of the likeliest
     tokens whose probabilities together reach p (Holtzman et al. 2020, arXiv:1904.09751, section 3.1).
     """
-    scores = scores.float() / temperature
+    scores = scores.float()
+    scores = (scores - scores.max()) / temperature  # at most 0: no temperature is too low for fp32
     if top_k is not None and top_k < scores.numel():
         least = scores.topk(top_k).values[-1]
         scores = scores.masked_fill(scores < least, float("-inf"))
@@ -74,7 +78,7 @@ def generate(
 
     ``prompt`` must hold at least one id; ``forbidden`` ids (padding, unknown) are never drawn.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed % 2**64)
     scores, state = model(torch.tensor([prompt]))
     for _ in range(length):
         last = scores[0, -1].float()

@@ -15,7 +15,6 @@ import numpy as np
 from seqloom import files
 from seqloom.data import inspect
 from seqloom.data.detokenize import as_it_comes
-from seqloom.data.records import Records
 from seqloom.data.tokenizers import base as tokenizers
 from seqloom.data.windows import streams, windows
 from seqloom.errors import DataError
@@ -37,6 +36,8 @@ from seqloom.tasks.base import Evaluation, Examples, Loss, Score, Task, Use
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from seqloom.data.records import Records
 
 __all__ = ["Language", "LanguageSettings"]
 
@@ -104,7 +105,7 @@ class Language(Task):
         if share == 0:
             return records, records, "none: validated on what it was trained on"
         cut = round(len(text) * (1 - share))
-        parts = [Records(records.file, {"text": [piece]}, [1]) for piece in (text[:cut], text[cut:])]
+        parts = [replace(records, columns={"text": [piece]}, lines=[1]) for piece in (text[:cut], text[cut:])]
         return parts[0], parts[1], f"the last {share:.0%} of the text"
 
     def fit(self, train: Records) -> None:
@@ -173,7 +174,9 @@ class Language(Task):
         # A text too short for so many streams is read in fewer, and shorter, ones.
         window = min(s.window, (len(tokens) - 1) // 2)
         rows = max(1, min(s.batch, (len(tokens) - 1 - window) // window))
-        return list(streams(tokens, rows, window, offset=int(random.integers(window))))
+        # Another offset each epoch, and always as many tokens: every epoch has the same number of steps.
+        offset = int(random.integers(window))
+        return list(streams(tokens[: len(tokens) - window + offset + 1], rows, window, offset=offset))
 
     def loss(self, model: nn.Module, batch: Any, carried: tuple[Tensor, ...]) -> Loss:
         import torch

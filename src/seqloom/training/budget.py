@@ -91,7 +91,7 @@ class Schedule:
         """Seconds until the command ends, evaluations included: what a user reads as time left."""
         evaluations = (1 - self.progress) / self.spacing + FINAL_EVALUATIONS
         training = self.steps_left() * self.step_seconds
-        return training + evaluations * self.evaluation_seconds + REPORT_SECONDS
+        return max(0.0, training + evaluations * self.evaluation_seconds + REPORT_SECONDS)
 
     def evaluation_due(self) -> bool:
         """Whether the next evaluation has come; the end of the training is always one."""

@@ -34,7 +34,7 @@ class Console:
         from rich.console import Console as RichConsole
 
         self.quiet = quiet
-        self.rich = RichConsole(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.rich = RichConsole(file=sys.stderr, highlight=False, emoji=False, soft_wrap=True)
         self.bar: Any = None
         self.bar_task: Any = None
         self.told_plan = False

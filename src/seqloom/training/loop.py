@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import inf
+from math import inf, isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,9 @@ class Loop:
         start = perf_counter()
         evaluation = evaluate(self.task, self.model, self.valid, self.settings.precision)
         sign = -1 if self.task.higher_is_better else 1
-        score = sign * evaluation.metrics[self.task.metric]
+        # Weights that are not numbers still have an accuracy; they are never the best.
+        finite = isfinite(evaluation.metrics["loss"])
+        score = sign * evaluation.metrics[self.task.metric] if finite else inf
         if score < self.best_score:
             self.best_score, self.best_step, self.worse = score, self.step, 0
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}

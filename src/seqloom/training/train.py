@@ -14,7 +14,7 @@ from seqloom import run as runs
 from seqloom.errors import DataError, RunError, SettingError, nearest
 from seqloom.parts import names, part
 from seqloom.run import Run
-from seqloom.settings import read_config
+from seqloom.settings import DataSettings, override, read_config
 from seqloom.tasks.base import Examples, Score, Task
 from seqloom.training.budget import Clock
 from seqloom.training.console import Console, seconds_in_words
@@ -88,7 +88,9 @@ def train(
 
     start = perf_counter()
     console = Console(quiet)
-    values = (read_config(config) if config else {}) | settings
+    values = override(read_config(config) if config else {}, settings)
+    if out and not overwrite:
+        runs.check_free(out)  # said before the file is read
     task = task or values.pop("task", None)
     values.pop("task", None)
     records, seen, name = _look(file, task, values)
@@ -124,6 +126,11 @@ def resume(run: str | Path | Run, *, quiet: bool = False) -> Run:
         opened.verify()
         console.say("run", f"{opened.path} is finished; nothing is left to do")
         return opened
+    if not opened.summary.exists():
+        raise RunError(
+            f"{opened.path} was stopped before its training began",
+            help=f"begin anew: seqloom train FILE --out {opened.path} --overwrite",
+        )
     session = Session(load_task(opened), Clock(None), console)
     session.clock = Clock(session.task.settings.budget)
     use_threads(session.task.settings.threads)
@@ -146,8 +153,9 @@ def _look(file: str | Path, task: str | None, values: dict[str, Any]) -> tuple[R
 
     if task is not None and task not in names("tasks"):
         raise SettingError(f'"{task}" is not one of the tasks', help=nearest(task, names("tasks")))
-    records = read(file, encoding=values.get("encoding", "utf-8"), bad_rows=values.get("bad_rows", "error"))
-    seen = inspect(records, text=values.get("text"), label=values.get("label"))
+    needed = DataSettings.parse({key: values[key] for key in values.keys() & DataSettings.model_fields.keys()})
+    records = read(file, encoding=needed.encoding, bad_rows=needed.bad_rows)
+    seen = inspect(records, text=needed.text, label=values.get("label"))
     if task is None and seen.task is None:
         raise DataError(
             f"no task fits this file; {seen.notes[-1]}" if seen.notes else "no task fits this file",

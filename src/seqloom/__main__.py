@@ -1,0 +1,5 @@
+"""``python -m seqloom``: the command line."""
+
+from seqloom.cli import main
+
+raise SystemExit(main())
