@@ -126,7 +126,7 @@ class TokenizerSettings(Settings):
     """How text becomes numbers."""
 
     tokenizer: TokenizerName
-    """char, jamo, word or bpe; auto lets the text decide."""
+    """What a token is; auto lets the text decide."""
     lowercase: bool
     """Fold upper case to lower case before anything else."""
     min_frequency: Positive
@@ -139,7 +139,7 @@ class RecurrentSettings(Settings):
     """The recurrent part of a model."""
 
     cell: CellName
-    """The recurrence at each time step: elman, gru, lstm."""
+    """The recurrence at each time step."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     """Activation of the elman cell."""
     layers: Positive

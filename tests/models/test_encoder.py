@@ -9,7 +9,6 @@ import torch
 from seqloom import parts
 from seqloom.models.encoder import Classifier, pool
 
-
 POOLINGS = ("last", "mean", "max", "mean-max")
 
 

@@ -87,7 +87,9 @@ def test_the_most_confident_mistakes_come_first() -> None:
 def test_no_more_mistakes_than_the_report_shows() -> None:
     records = 3 * scores.MISTAKES
     probabilities = np.linspace(0.5, 0.99, records)[:, None] * [1, 0] + [0, 0.001]
-    examples = Examples([np.zeros(1, np.int32)] * records, np.ones(records, np.int64), ["x"] * records, [1] * records, 0)
+    examples = Examples(
+        [np.zeros(1, np.int32)] * records, np.ones(records, np.int64), ["x"] * records, [1] * records, 0
+    )
     mistakes = scores.details(probabilities, examples, ["a", "b"])["mistakes"]
     assert len(mistakes) == scores.MISTAKES
     assert mistakes[0]["probability"] == pytest.approx(0.99)

@@ -190,7 +190,7 @@ def test_the_clock() -> None:
 
 def test_a_real_training_keeps_its_budget(tmp_path: Path) -> None:
     draw = random.Random(5)
-    words = "가을 바람이 불면 the leaves fall 하나씩 and slowly 아래로".split()
+    words = ["가을", "바람이", "불면", "the", "leaves", "fall", "하나씩", "and", "slowly", "아래로"]
     text = "\n".join(" ".join(draw.choice(words) for _ in range(9)) for _ in range(800))
     (tmp_path / "text.txt").write_text(text, "utf-8")
     environment = os.environ | {"PYTHONPATH": str(Path(seqloom.__file__).parents[1])}

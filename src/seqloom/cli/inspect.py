@@ -74,10 +74,11 @@ def _row(column: Column) -> dict[str, Any]:
 def _say_conflicts(seen: Inspection) -> None:
     if not seen.conflicts:
         return
+    from seqloom.data.formats.base import listed
+
     print(f"\ntexts with two labels or more: {seen.conflicting:,}")
     for conflict in seen.conflicts:
-        lines = ", ".join(f"{line:,}" for line in conflict.lines)
-        print(f"  line {lines}: {' and '.join(conflict.labels)}: {_short(conflict.text)}")
+        print(f"  line {listed(conflict.lines)}: {' and '.join(conflict.labels)}: {_short(conflict.text)}")
 
 
 def _short(value: Any) -> str:

@@ -20,6 +20,7 @@ class Embedding(nn.Module):
         padding: the id of padding; None: there is none.
         reserved: the first so many ids stand for no token (padding, unknown): one-hot vectors have no place for them
             and are all zeros there.
+        std: the spread of the vectors at the beginning.
 
     Attributes:
         features: the size of the vectors given: E, or V less the reserved ids where they are one-hot.
@@ -30,7 +31,9 @@ class Embedding(nn.Module):
 
     weight: nn.Parameter | None
 
-    def __init__(self, vocabulary: int, embedding: int, *, padding: int | None = 0, reserved: int = 0) -> None:
+    def __init__(
+        self, vocabulary: int, embedding: int, *, padding: int | None = 0, reserved: int = 0, std: float = 1.0
+    ) -> None:
         super().__init__()
         if vocabulary < 1:
             raise SettingError(f"vocabulary must be at least 1; given {vocabulary}")
@@ -44,6 +47,7 @@ class Embedding(nn.Module):
         self.embedding = embedding
         self.padding = padding
         self.reserved = reserved
+        self.std = std
         self.features = embedding or vocabulary - reserved
         if embedding:
             self.weight = nn.Parameter(torch.empty(vocabulary, embedding))
@@ -53,10 +57,10 @@ class Embedding(nn.Module):
             self.register_buffer("typed", torch.empty(0), persistent=False)  # has the type that .to() asked for
 
     def reset_parameters(self) -> None:
-        """Draws the vectors anew from a standard normal distribution, as torch does."""
+        """Draws the vectors anew from a normal distribution around zero; that of spread 1 is torch's."""
         if self.weight is None:
             return
-        nn.init.normal_(self.weight)
+        nn.init.normal_(self.weight, std=self.std)
         if self.padding is not None:
             with torch.no_grad():
                 self.weight[self.padding].zero_()

@@ -52,14 +52,14 @@ class ClassifySettings(DataSettings, TokenizerSettings, RecurrentSettings, Train
     lowercase: bool = True
     min_frequency: Positive = 2
     vocabulary: VocabularySize = 30_000
-    max_length: Positive = 400
+    max_length: Positive = 300
     """Tokens of a text that training sees at once (a random stretch); beyond twice as many, prediction reads the
     first and the last of them."""
-    token_dropout: Share = 0.1
+    token_dropout: Share = 0.2
     """Share of tokens shown as unknown in training."""
     embedding_dropout: Share = 0.2
     """Share of embedding dimensions dropped in training, for a whole text at a time."""
-    cell: CellName = "gru"
+    cell: CellName = "lstm"
     layers: Positive = 1
     hidden: Positive = 128
     embedding: Natural = 128
@@ -68,7 +68,7 @@ class ClassifySettings(DataSettings, TokenizerSettings, RecurrentSettings, Train
     dropout: Share = 0.5
     pooling: Literal["last", "mean", "max", "mean-max"] = "mean-max"
     """How the outputs of all steps become one vector."""
-    batch: Positive = 64
+    batch: Positive = 32
     lr: LearningRate = 2e-3
     warmup: Share = 0.1
 

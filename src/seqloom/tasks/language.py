@@ -60,7 +60,7 @@ class LanguageSettings(DataSettings, TokenizerSettings, RecurrentSettings, Train
     stride: Natural = 0
     """Distance between windows; 0 reads the text as parallel streams whose state is carried from window to window,
     anything else makes each window an example of its own that starts from a state of zeros."""
-    cell: CellName = "gru"
+    cell: CellName = "lstm"
     layers: Positive = 2
     hidden: Positive = 384
     embedding: Natural = 64

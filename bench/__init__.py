@@ -1,0 +1,1 @@
+"""Speed and quality beside others; each prints what it measured."""

@@ -1,0 +1,94 @@
+"""What is gained by reading the state at each row's end, and by using the dropout: imdb-gru beside tutorials.
+
+    python -m bench.padding FOLDER [EPOCHS]
+
+Tutorials of this model judge a review by the output at the last position of the padded batch, and go on with the tensor
+from before the dropout. Four models, the same otherwise: data, batches, seeds, optimizer, schedule, epochs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from time import perf_counter
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+import torch
+from torch import Tensor, nn
+
+from seqloom.data.read import read
+from seqloom.models.encoder import Classifier
+from seqloom.tasks.classify import Classify, ClassifySettings
+from seqloom.training.devices import autocast, resolve
+from seqloom.training.loop import evaluate
+from seqloom.training.optimizer import adamw, learning_rate, set_learning_rate
+
+LENGTH = 200
+
+
+class Tutorial(Classifier):
+    """The recipe's model with one or both of the faults."""
+
+    padded_end = False
+    dropout_lost = False
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        if not self.padded_end:
+            return super().forward(inputs, lengths)
+        output, _ = self.recurrent(self.embedding(inputs))  # all steps, padding included
+        scores: Tensor = self.output(self.dropout(output[:, -1]))
+        return scores
+
+
+def build(task: Classify, padded_end: bool, dropout_lost: bool) -> nn.Module:
+    model = task.build()
+    model.__class__ = Tutorial
+    assert isinstance(model, Tutorial)
+    model.padded_end = padded_end
+    if dropout_lost:
+        model.dropout = nn.Dropout(0.0)
+    return model
+
+
+def main(folder: Path, epochs: int) -> None:
+    settings = {"text": "text", "label": "label", "tokenizer": "word", "min_frequency": 5, "cell": "gru", "hidden": 256}
+    settings |= {"bidirectional": False, "pooling": "last", "embedding_dropout": 0.0, "token_dropout": 0.0}
+    settings |= {"max_length": LENGTH, "epochs": epochs, "lr": 1e-3}
+    task = Classify(resolve(ClassifySettings.parse(settings)))
+    torch.set_num_threads(task.settings.threads or 1)
+    train = task.check(read(folder / "train.csv.gz"), use="train")
+    task.fit(train)
+    examples, valid = task.encode(train), task.encode(task.check(read(folder / "dev.csv.gz")))
+    steps = epochs * len(task.epoch(examples, 0))
+    print(
+        f"accuracy on {len(valid):,} reviews after each of {epochs} epochs, reviews cut to {LENGTH} words in training"
+    )
+    for name, padded_end, dropout_lost in (
+        ("both faults", True, True),
+        ("end of the padded batch", True, False),
+        ("dropout lost", False, True),
+        ("put right", False, False),
+    ):
+        torch.manual_seed(1)
+        model = build(task, padded_end, dropout_lost)
+        optimizer = adamw(model, task.settings)
+        start, step, found = perf_counter(), 0, []
+        for epoch in range(epochs):
+            for batch in task.epoch(examples, epoch):
+                set_learning_rate(optimizer, learning_rate(step / steps, task.settings))
+                with autocast(task.settings.precision):
+                    loss = task.loss(model, batch, ())
+                optimizer.zero_grad()
+                (loss.sum / loss.count).backward()
+                nn.utils.clip_grad_norm_(model.parameters(), task.settings.clip)
+                optimizer.step()
+                step += 1
+            found.append(evaluate(task, model, valid, task.settings.precision).metrics["accuracy"])
+        shown = "  ".join(f"{accuracy:.1%}" for accuracy in found)
+        print(f"{name:<26}{shown}   {perf_counter() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2)

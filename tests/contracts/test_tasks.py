@@ -1,0 +1,209 @@
+"""What every task owes: it overfits eight records, saves, reloads and predicts the same; a batch is its examples."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from itertools import islice
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seqloom import parts
+from seqloom.predict import load
+from seqloom.run import Run
+from seqloom.tasks.base import Task
+from seqloom.training.train import train
+
+TASKS = parts.names("tasks")
+
+EIGHT = (
+    ("좋은 영화", "good"),
+    ("나쁜 영화", "bad"),
+    ("good film, good music and a very good end", "good"),
+    ("bad film", "bad"),
+    ("not bad", "good"),
+    ("좋지 않다", "bad"),
+    ("재미있다!", "good"),
+    ("so so so so so so so so so so so so so so so so so so", "bad"),
+)
+
+
+def write_classify(folder: Path) -> tuple[Path, dict[str, Any]]:
+    file = folder / "eight.jsonl"
+    rows = [json.dumps({"text": text, "mood": label}, ensure_ascii=False) for text, label in EIGHT]
+    file.write_text("\n".join(rows), "utf-8")
+    return file, {"text": "text", "label": "mood", "tokenizer": "char", "token_dropout": 0.0, "embedding_dropout": 0.0}
+
+
+def write_language(folder: Path) -> tuple[Path, dict[str, Any]]:
+    file = folder / "eight.txt"
+    file.write_text("\n".join(text for text, _ in EIGHT), "utf-8")
+    return file, {"window": 20, "stride": 3, "skip_connections": True}
+
+
+WRITERS: dict[str, Callable[[Path], tuple[Path, dict[str, Any]]]] = {
+    name.removeprefix("write_"): writer for name, writer in globals().items() if name.startswith("write_")
+}
+"""For each task eight records that it can learn by heart, and the settings that go with them."""
+
+SMALL = {
+    "split": 0.0,
+    "hidden": 24,
+    "layers": 1,
+    "embedding": 12,
+    "dropout": 0.0,
+    "batch": 8,
+    "lr": 0.03,
+    "weight_decay": 0.0,
+    "epochs": 40,
+    "patience": 0,
+    "min_frequency": 1,
+    "threads": 1,
+}
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two predictions are the same but for the last digits of their numbers."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return isclose(one, other, rel_tol=1e-5, abs_tol=1e-5)
+    return bool(one == other)
+
+
+def test_every_task_has_eight_records() -> None:
+    assert tuple(sorted(WRITERS)) == TASKS
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Run]:
+    """A task that has learned its eight records by heart: its name, their file, and the run."""
+    folder = tmp_path_factory.mktemp(request.param)
+    file, settings = WRITERS[request.param](folder)
+    run = train(file, task=request.param, out=folder / "run", quiet=True, **(SMALL | settings))
+    return request.param, file, run
+
+
+Trained = tuple[str, Path, Run]
+
+
+def test_it_overfits_eight_records(trained: Trained) -> None:
+    _, _, run = trained
+    evaluation = json.loads(run.summary.read_text("utf-8"))["evaluation"]
+    assert evaluation["accuracy"] > 0.9  # the first words of a line cannot be told from what stands before them
+    losses = [report["loss"] for report in run.read_metrics() if report["part"] == "valid"]
+    assert min(losses) < losses[0] / 3
+
+
+def test_reloaded_it_predicts_the_same(trained: Trained) -> None:
+    name, _, run = trained
+    texts = [text for text, _ in EIGHT]
+    one, two = load(run.path), load(run.path)
+    found = one.predict(texts)
+    assert found == two.predict(texts)
+    assert one.task.name == name
+    kept = [json.loads(line) for line in run.examples.read_text("utf-8").splitlines()]
+    assert kept
+    again = one.predict([example["text"] for example in kept])
+    for example, prediction in zip(kept, again, strict=True):
+        assert alike(prediction, example["prediction"])
+
+
+def test_the_figures_come_out_again(trained: Trained) -> None:
+    _, file, run = trained
+    evaluation = json.loads(run.summary.read_text("utf-8"))["evaluation"]
+    found = load(run.path).evaluate(file)
+    for name, value in evaluation.items():
+        assert alike(found[name], value), name
+
+
+def test_a_batch_of_predictions_gives_what_each_text_gives_alone(trained: Trained) -> None:
+    _, _, run = trained
+    predictor = load(run.path)
+    texts = [text for text, _ in EIGHT] + ["", "뷁🙂", "a" * 100]
+    random.Random(1).shuffle(texts)
+    together = predictor.predict(texts)
+    for text, prediction in zip(texts, together, strict=True):
+        (alone,) = predictor.predict([text])
+        assert alike(alone, prediction)
+
+
+def test_settings_go_through_run_toml(trained: Trained) -> None:
+    name, file, run = trained
+    contents = run.read_toml()
+    kind = parts.part("tasks", name)
+    settings = kind.Settings.parse(contents["settings"])
+    assert settings == load(run.path).settings
+    assert settings.plain() == contents["settings"]
+    again = train(file, config=run.toml, out=run.path.parent / "again", quiet=True)
+    assert again.read_toml()["settings"] == contents["settings"]
+    assert again.weights.read_bytes() == run.weights.read_bytes()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_loss_of_a_batch_is_that_of_its_examples(name: str, tmp_path: Path) -> None:
+    task, file = fitted(name, tmp_path)
+    examples = task.encode(task.read(file, use="train"))
+    torch.manual_seed(1)
+    model = task.build().eval()
+    for batch in islice(task.epoch(examples, 0), 3):
+        together = task.loss(model, batch, ())
+        alone = [task.loss(model, single, ()) for single in singles(batch)]
+        assert len(alone) > 1
+        assert float(together.sum.detach()) == pytest.approx(sum(float(one.sum.detach()) for one in alone), rel=1e-5)
+        assert together.count == sum(one.count for one in alone)
+        assert int(together.correct) == sum(int(one.correct) for one in alone)
+
+
+def singles(batch: Any) -> list[Any]:
+    """Each row of a batch as a batch of its own, without the others' padding."""
+    if isinstance(batch, tuple):
+        return [tuple(array[row : row + 1] for array in batch) for row in range(len(batch[0]))]
+    rows = []
+    for row, length in enumerate(batch.lengths.tolist()):
+        one = slice(row, row + 1)
+        rows.append(type(batch)(batch.indices[one], batch.inputs[one, :length], batch.lengths[one], batch.targets[one]))
+    return rows
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_epoch_is_a_pure_function(name: str, tmp_path: Path) -> None:
+    task, file = fitted(name, tmp_path)
+    examples = task.encode(task.read(file, use="train"))
+    first = flat(task.epoch(examples, 1))
+    torch.manual_seed(77)
+    random.seed(77)
+    flat(task.epoch(examples, 0))
+    assert flat(task.epoch(examples, 1)) == first
+    assert flat(task.epoch(examples, 2)) != first
+
+
+def flat(epoch: Any) -> list[Any]:
+    """All numbers of an epoch, in order."""
+    arrays = [batch if isinstance(batch, tuple) else (batch.inputs, batch.targets) for batch in epoch]
+    return [array.tolist() for batch in arrays for array in batch]
+
+
+def fitted(name: str, folder: Path) -> tuple[Task, Path]:
+    file, settings = WRITERS[name](folder)
+    kind = parts.part("tasks", name)
+    task: Task = kind(kind.Settings.parse(SMALL | settings | {"batch": 4}))
+    task.fit(task.read(file, use="train"))
+    return task, file
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_it_says_what_it_is(name: str, tmp_path: Path) -> None:
+    task, _ = fitted(name, tmp_path)
+    assert task.name == name
+    assert task.describe()
+    assert task.metric in ("accuracy", "loss")
+    first = task.next_command(tmp_path).split()[0]
+    assert first in ("predict", "generate")
