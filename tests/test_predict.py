@@ -23,7 +23,7 @@ from seqloom.training.console import Console
 from seqloom.training.loop import Interrupted
 from seqloom.training.train import train
 
-SMALL = {"hidden": 9, "embedding": 6, "threads": 1, "quiet": True}
+SMALL = {"cell": "gru", "hidden": 9, "embedding": 6, "threads": 1, "quiet": True}
 SEALED = (
     "run.toml",
     "model.safetensors",
@@ -112,17 +112,13 @@ def swap_labels(run: Path) -> None:
     files.write_json(file, files.read_json(file)[::-1])
 
 
-def change_pooling(run: Path) -> None:
+def cut_texts(run: Path) -> None:
     contents = files.read_toml(run / "run.toml")
-    assert contents["settings"]["pooling"] == "mean-max"
-    contents["settings"]["pooling"] = "last"
-    contents["settings"]["hidden"] *= 1
     contents["settings"]["max_length"] = 1
-    contents["settings"]["pooling"] = "mean-max"
     files.write_toml(run / "run.toml", contents)
 
 
-@pytest.mark.parametrize("change", [swap_tokens, swap_labels, change_pooling])
+@pytest.mark.parametrize("change", [swap_tokens, swap_labels, cut_texts])
 def test_other_preparation_is_caught_by_the_replay(copied: Path, change: Callable[[Path], None]) -> None:
     change(copied)
     Run.open(copied).seal()  # the checksums are right again: only the predictions tell
@@ -246,7 +242,7 @@ def test_a_file_is_predicted_line_by_line(reviews: Path, folder: Path, monkeypat
 
 def test_a_file_without_labels_is_predicted_and_not_evaluated(reviews: Path, tmp_path: Path) -> None:
     file = tmp_path / "new.csv"
-    file.write_text("review\n좋은 영화\n\nbad film\n".replace("\n\n", "\n"), "utf-8")
+    file.write_text("review\n좋은 영화\nbad film\n", "utf-8")
     predictor = load(reviews)
     assert [row["line"] for row in predictor.predict_file(file)] == [2, 3]
     with pytest.raises(DataError, match='there is no column "mood"'):
@@ -267,7 +263,7 @@ def test_evaluate_gives_the_figures_of_the_verdict(reviews: Path, folder: Path) 
     labels = [row["label"] for row in load(reviews).predict([row["review"] for row in rows])]
     right = sum(label == row["mood"] for label, row in zip(labels, rows, strict=True))
     assert found["accuracy"] == pytest.approx(right / 41)
-    assert 0.6 < found["accuracy"]  # it has learned something: the test above can fail
+    assert found["accuracy"] > 0.6  # it has learned something: the test above can fail
 
 
 # --- generate ---------------------------------------------------------------------------------------------------------

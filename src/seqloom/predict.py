@@ -159,7 +159,7 @@ def load_task(run: Run) -> Task:
         task: Task = kind.load(settings, run.preprocess)
     except SettingError as error:
         raise RunError(f"{run.toml} does not fit this version: {error.message}") from None
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run.preprocess} is damaged: {error}", help="copy the run folder again") from None
     return task
 

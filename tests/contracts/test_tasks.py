@@ -53,6 +53,7 @@ WRITERS: dict[str, Callable[[Path], tuple[Path, dict[str, Any]]]] = {
 
 SMALL = {
     "split": 0.0,
+    "cell": "gru",
     "hidden": 24,
     "layers": 1,
     "embedding": 12,

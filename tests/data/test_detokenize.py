@@ -69,7 +69,7 @@ def test_a_syllable_of_letters_is_told_when_no_letter_can_join_it() -> None:
     tokenizer = fitted("jamo")
     ids = tokenizer.encode("값이 없다").tolist()
     assert list(as_it_comes(tokenizer, ids)) == ["값", "이", " ", "없", "다"]
-    assert len(ids) == 4 + 2 + 1 + 4 + 2
+    assert len(ids) == 3 + 2 + 1 + 3 + 2
 
 
 def test_a_character_whose_bytes_are_several_tokens_is_told_whole() -> None:

@@ -39,7 +39,15 @@ def reviews(count: int, seed: int = 1, labels: tuple[str, str] = ("나쁨", "goo
 
 
 def fitted(records: Records, **changed: Any) -> Classify:
-    small = {"hidden": 5, "embedding": 4, "batch": 8, "min_frequency": 1, "text": "review", "label": "mood"}
+    small = {
+        "cell": "gru",
+        "hidden": 5,
+        "embedding": 4,
+        "batch": 8,
+        "min_frequency": 1,
+        "text": "review",
+        "label": "mood",
+    }
     task = Classify(ClassifySettings.parse(small | changed))
     task.fit(task.check(records, use="train"))
     return task

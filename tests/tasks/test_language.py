@@ -35,7 +35,7 @@ def lines(text: str = TEXT) -> Records:
 
 
 def fitted(text: str = TEXT, **changed: Any) -> Language:
-    small = {"hidden": 6, "embedding": 4, "layers": 2, "batch": 4, "window": 16}
+    small = {"cell": "gru", "hidden": 6, "embedding": 4, "layers": 2, "batch": 4, "window": 16}
     task = Language(LanguageSettings.parse(small | changed))
     task.fit(task.check(lines(text), use="train"))
     return task

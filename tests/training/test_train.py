@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -212,7 +211,7 @@ def test_quiet_says_nothing_and_otherwise_what_was_seen_is_told(
 ) -> None:
     train(reviews, out=tmp_path / "1", **SMALL)
     assert capsys.readouterr() == ("", "")
-    train(reviews, out=tmp_path / "2", **(SMALL | {"quiet": False}))
+    train(reviews, out=tmp_path / "2", **(SMALL | {"quiet": False, "cell": "gru"}))
     out, err = capsys.readouterr()
     assert out == ""
     for told in ("reviews.csv", "60 rows", "gru", "epoch 2.00", "verdict", "majority", "report.html"):
