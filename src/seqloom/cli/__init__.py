@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _debug()
         return _say(error)
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes standard output once more at its end; there is nobody left to read it.

@@ -99,7 +99,7 @@ class Classify(Task):
                 help=f"name it with --{missing}; the columns are {', '.join(records.columns)}",
             )
         if use == "predict":
-            require(records, [s.text])
+            require(records, [] if records.is_text else [s.text])
             return records
         records = inspect.complete(records, s.text, s.label, bad_rows=s.bad_rows)
         if use == "train":
@@ -107,7 +107,8 @@ class Classify(Task):
         return records
 
     def texts(self, records: Records) -> list[str]:
-        return inspect.texts(records, self.settings.text or "")
+        # The lines of a plain text file stand in a column of this name, whatever the training file called its own.
+        return inspect.texts(records, "text" if records.is_text else self.settings.text or "")
 
     def split(self, records: Records) -> tuple[Records, Records, str]:
         share = self.settings.split

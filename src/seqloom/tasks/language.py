@@ -207,7 +207,7 @@ class Language(Task):
             count = sum(loss.count for loss in losses)
             nats, right = sum(float(loss.sum) for loss in losses), sum(int(loss.correct) for loss in losses)
         else:
-            nats, right, count = score_tokens(model, tokens)
+            nats, right, count = score_tokens(model, tokens, len(self.tokenizer))
         metrics = self._metrics(nats, right, count, len(examples.texts[0]) / len(tokens))
         return Evaluation(metrics, count, {"samples": self._samples(model, examples)} if details else {})
 
@@ -263,7 +263,7 @@ class Language(Task):
         for text in texts:
             tokens = self._prompt(text)
             unknown += int((tokens == tokenizers.UNKNOWN).sum())
-            nats, _, count = score_tokens(model, tokens) if len(tokens) > 1 else (0.0, 0, 0)
+            nats, _, count = score_tokens(model, tokens, len(self.tokenizer)) if len(tokens) > 1 else (0.0, 0, 0)
             with torch.no_grad():
                 last = model(torch.from_numpy(tokens[None].astype(np.int64)))[0][0, -1].float().softmax(dim=0)
             best = last.topk(min(3, len(last)))

@@ -100,7 +100,8 @@ class Schedule:
 
     def evaluation_done(self, seconds: float) -> None:
         """Takes note of an evaluation and the seconds it took."""
-        self.evaluated = round(self.progress / self.spacing) * self.spacing if self.total else self.progress
+        # With epochs, evaluations stand on a grid, whatever steps it falls between.
+        self.evaluated = int(self.progress / self.spacing + 1e-9) * self.spacing if self.total else self.progress
         self.evaluation_seconds = seconds
         if self.clock.budget is not None:
             self.spacing = max(self.spacing, seconds / (EVALUATION_SHARE * self.clock.budget))

@@ -40,6 +40,9 @@ class Interrupted(SeqloomError):
         return f"interrupted: {self.message}\n  help: {self.help}"
 
 
+NONE_YET = (inf, inf)
+
+
 class Loop:
     """One training, from a new model or from a checkpoint to its last step.
 
@@ -60,9 +63,10 @@ class Loop:
         self.schedule = Schedule(self.settings, len(self.batches), clock)
         self.carried: tuple[Tensor, ...] = ()
         self.best: dict[str, Tensor] = {}
-        self.best_score, self.best_step, self.worse = inf, 0, 0
+        self.best_score, self.best_step, self.worse = NONE_YET, 0, 0
         self.sums = Sums()
         self.saved = perf_counter()
+        self.trained = 0.0  # seconds in `fit`, over all its parts if it was interrupted
         self._restore()
 
     def fit(self) -> str:
@@ -71,18 +75,21 @@ class Loop:
         Raises:
             Interrupted: by Ctrl-C, after a checkpoint was saved.
         """
+        start = perf_counter() - self.trained
         with stop_on_interrupt() as stop:
-            while not self.schedule.done():
+            while not (self.schedule.done() or self._out_of_patience()):
                 self._take_step()
                 if self.schedule.evaluation_due():
                     self._evaluate()
                 self.console.progress(self)
-                if self._out_of_patience():
-                    return "patience"
+                self.trained = perf_counter() - start
                 if stop.is_set():
                     self._save()
                     raise Interrupted(f"saved at step {self.step:,}", help=f"seqloom resume {self.run.path} goes on")
                 self._save_if_due()
+            self._save()
+        if self._out_of_patience():
+            return "patience"
         return "budget" if self.settings.budget else "epochs"
 
     # --- one step -------------------------------------------------------------------------------------------------
@@ -118,22 +125,27 @@ class Loop:
     def _evaluate(self) -> None:
         start = perf_counter()
         evaluation = evaluate(self.task, self.model, self.valid, self.settings.precision)
-        sign = -1 if self.task.higher_is_better else 1
-        # Weights that are not numbers still have an accuracy; they are never the best.
-        finite = isfinite(evaluation.metrics["loss"])
-        score = sign * evaluation.metrics[self.task.metric] if finite else inf
+        score = self._score(evaluation)
         if score < self.best_score:
             self.best_score, self.best_step, self.worse = score, self.step, 0
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         else:
             self.worse += 1
         self._record(evaluation)
-        if self.best_score == inf:
+        if self.best_score == NONE_YET:
             raise SeqloomError(
                 f"the loss is not a number at step {self.step}",
                 help="take a smaller --lr; the run keeps its last good checkpoint",
             )
         self.schedule.evaluation_done(perf_counter() - start)
+
+    def _score(self, evaluation: Evaluation) -> tuple[float, float]:
+        """What is least for the best weights: the task's metric, and between equals the loss."""
+        loss = evaluation.metrics["loss"]
+        if not isfinite(loss):  # weights that are not numbers still have an accuracy; they are never the best
+            return NONE_YET
+        sign = -1 if self.task.higher_is_better else 1
+        return sign * evaluation.metrics[self.task.metric], loss
 
     def _record(self, evaluation: Evaluation) -> None:
         train, self.sums = self.sums.means(), Sums()
@@ -175,7 +187,8 @@ class Loop:
             "schedule": self.schedule.to_values(),
             "examples": self.examples,
             "seconds": self.clock.elapsed(),
-            "best_score": None if self.best_score == inf else self.best_score,
+            "trained": self.trained,
+            "best_score": None if self.best_score == NONE_YET else self.best_score,
             "best_step": self.best_step,
             "worse": self.worse,
             "sums": self.sums.to_values(),
@@ -212,7 +225,8 @@ class Loop:
         values = state.values
         self.schedule.restore(values["schedule"])
         self.examples, self.worse = values["examples"], values["worse"]
-        self.best_score = inf if values["best_score"] is None else values["best_score"]
+        self.best_score = NONE_YET if values["best_score"] is None else tuple(values["best_score"])
+        self.trained = values["trained"]
         self.best_step = values["best_step"]
         self.best = checkpoint.best_weights(state)
         self.sums = Sums.from_values(values["sums"])

@@ -249,13 +249,15 @@ def _finish(session: Session, run: Run, train: Examples, valid: Examples) -> Run
         held_out = task.settings.valid or task.settings.split
         summary["baselines"] = _baselines(session) if held_out else []
         summary["split"] = {"train": len(session.train), "valid": len(session.valid), "how": session.how}
+        summary["phases"] = session.phases
         files.write_json(run.summary, summary)
+    session.phases |= summary["phases"]
     loop = Loop(task, train, valid, run, session.clock, console)
     parameters = sum(p.numel() for p in loop.model.parameters())
     console.say(task.name, f"{task.describe()}, {parameters:,} weights      (--cell, --hidden, ... to choose)")
     try:
-        with session.phase("train"):
-            stopped = loop.fit()
+        stopped = loop.fit()
+        session.phases["train"] = round(loop.trained, 3)
     finally:
         console.close()
     summary["model"] = {"description": task.describe(), "parameters": parameters}
