@@ -36,9 +36,9 @@ def test_an_error_is_its_own_text_and_status(seqloom, monkeypatch, error, status
     assert seqloom("parts") == (status, "", f"{error}\n")
 
 
-def test_ctrl_c_is_130_and_says_nothing_of_its_own(seqloom, monkeypatch):
+def test_ctrl_c_is_130_and_says_so_in_a_word(seqloom, monkeypatch):
     fail_with(monkeypatch, KeyboardInterrupt())
-    assert seqloom("parts") == (130, "", "")
+    assert seqloom("parts") == (130, "", "interrupted\n")
 
 
 def test_a_fault_of_ours_is_one_message_without_a_traceback(seqloom, monkeypatch):
