@@ -240,8 +240,8 @@ class Language(Task):
 
         known, seen = self.encode(train).arrays[0], self.encode(valid).arrays[0]
         note = None
-        # Counting costs about a microsecond a token and order; a text too long for the time is cut at its end.
-        most = None if seconds is None else int(seconds * 150_000)
+        # Counting costs under two microseconds a token; of a text too long for the time the end is taken.
+        most = None if seconds is None else int(seconds * 500_000)
         if most is not None and len(known) > most:
             known, note = known[-most:], f"counted on the last {most:,} tokens"
         found = []

@@ -77,6 +77,7 @@ class Console:
             self.bar_task,
             completed=schedule.progress,
             description=f"epoch {place:.1f}",
+            refresh=True,
             left=f"{told}   {seconds_in_words(schedule.seconds_to_end())} left",
         )
 
