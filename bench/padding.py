@@ -59,7 +59,7 @@ def build(task: Classify, padded_end: bool, fully_padded: bool, dropout_lost: bo
     return model
 
 
-def main(folder: Path, epochs: int = 2, models: int = 5) -> None:
+def main(folder: Path, epochs: int = 2, models: int = 6) -> None:
     settings = {"text": "text", "label": "label", "tokenizer": "word", "min_frequency": 5, "cell": "gru", "hidden": 256}
     settings |= {"bidirectional": False, "pooling": "last", "embedding_dropout": 0.0, "token_dropout": 0.0}
     settings |= {"max_length": LENGTH, "epochs": epochs, "lr": 1e-3}
@@ -76,6 +76,7 @@ def main(folder: Path, epochs: int = 2, models: int = 5) -> None:
         ("padded to the longest, dropout lost", True, True, True),
         ("padded to the longest", True, True, False),
         ("end of the padded bucket", True, False, False),
+        ("end of the padded bucket, dropout lost", True, False, True),
         ("dropout lost", False, False, True),
         ("put right", False, False, False),
     )[:models]:
