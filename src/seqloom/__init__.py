@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seqloom.data.inspect import inspect
     from seqloom.errors import DataError, RunError, SeqloomError, SettingError, ShapeError
-    from seqloom.layers.recurrent import GRU, LSTM, RNN
+    from seqloom.layers.accelerate import accelerate
+    from seqloom.layers.drop_in import GRU, LSTM, RNN
     from seqloom.predict import load
     from seqloom.report.compare import compare
     from seqloom.report.page import write as write_report
@@ -28,6 +29,7 @@ __all__ = [
     "SeqloomError",
     "SettingError",
     "ShapeError",
+    "accelerate",
     "compare",
     "inspect",
     "load",
@@ -38,14 +40,15 @@ __all__ = [
 
 # Where each public name lives: it is imported when first used, so that `import seqloom` costs nothing.
 HOMES = {
-    "GRU": "layers.recurrent",
-    "LSTM": "layers.recurrent",
-    "RNN": "layers.recurrent",
+    "GRU": "layers.drop_in",
+    "LSTM": "layers.drop_in",
+    "RNN": "layers.drop_in",
     "DataError": "errors",
     "RunError": "errors",
     "SeqloomError": "errors",
     "SettingError": "errors",
     "ShapeError": "errors",
+    "accelerate": "layers.accelerate",
     "compare": "report.compare",
     "inspect": "data.inspect",
     "load": "predict",

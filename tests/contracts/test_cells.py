@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqloom import kernels
-from seqloom.kernels import Weights
+from seqloom.kernels import Options, Weights
 from seqloom.layers.recurrent import Recurrent
 from seqloom.parts import names, part
 
@@ -33,14 +33,24 @@ def problem(name, nonlinearity, *, batch=5, time=7, features=3, hidden=9, dtype=
     return cell, draw(batch, time, features), state, Weights(draw(rows, features), draw(rows, hidden), *biases)
 
 
-def by_hand(cell, input, state, weights, lengths, reverse):
+def by_hand(cell, input, state, weights, lengths, reverse, options=None):
     """Each row alone, each step by the cell's own equation: nothing is padded, nothing is masked."""
+    options = options or Options()
     outputs, last = [], []
     for row, length in enumerate(lengths):
         one = tuple(s[row : row + 1] for s in state)
         output = [torch.zeros_like(one[0])] * input.shape[1]
+        of_row = weights
+        if options.dropout_mask is not None:
+            of_row = weights._replace(hh=weights.hh * options.dropout_mask[row])
         for t in reversed(range(length)) if reverse else range(length):
-            one = cell.step(input[row : row + 1, t], one, *weights)
+            if options.fresh is not None and options.fresh[row, t]:
+                one = tuple(torch.zeros_like(s) for s in one)
+            new = cell.step(input[row : row + 1, t], one, *of_row)
+            rates = options.zoneout or (0.0,) * len(new)
+            if options.zoneout_marks:
+                rates = tuple(marks[row, t].to(input.dtype) for marks in options.zoneout_marks)
+            one = tuple(rate * old + (1 - rate) * each for rate, old, each in zip(rates, one, new, strict=True))
             output[t] = one[0]
         outputs.append(torch.stack(output, dim=1))
         last.append(one)
@@ -60,12 +70,12 @@ def leaves_of(input, state, weights):
     return [leaf for leaf in (input, *state, *weights) if leaf is not None]
 
 
-def compare(route, case, lengths, reverse, tolerance):
+def compare(route, case, lengths, reverse, tolerance, options=None):
     cell, input, state, weights = case
     leaves = leaves_of(input, state, weights)
     whole = [input.shape[1]] * input.shape[0] if lengths is None else lengths
-    wanted, wanted_last = by_hand(cell, input, state, weights, whole, reverse)
-    given_, given_last = route(cell, input, state, weights, lengths, reverse)
+    wanted, wanted_last = by_hand(cell, input, state, weights, whole, reverse, options)
+    given_, given_last = route(cell, input, state, weights, lengths, reverse, options or Options())
     assert len(given_last) == len(cell.states)
     for name, one, other in zip(("output", *cell.states), (given_, *given_last), (wanted, *wanted_last), strict=True):
         torch.testing.assert_close(one, other, **tolerance, msg=lambda text, name=name: f"{name}: {text}")
@@ -73,9 +83,9 @@ def compare(route, case, lengths, reverse, tolerance):
         torch.testing.assert_close(one, other, **tolerance)
 
 
-def by_reference(cell, input, state, weights, lengths, reverse):
+def by_reference(cell, input, state, weights, lengths, reverse, options=None):
     lengths = None if lengths is None else torch.as_tensor(lengths)
-    return kernels.reference(cell, input, state, weights, lengths, reverse)
+    return kernels.reference(cell, input, state, weights, lengths, reverse, options or Options())
 
 
 @pytest.mark.parametrize("route", [kernels.scan, by_reference], ids=["scan", "reference"])
@@ -83,6 +93,66 @@ def by_reference(cell, input, state, weights, lengths, reverse):
 @pytest.mark.parametrize("lengths", [None, [3, 7, 1, 6, 2], [4, 1, 3, 0, 2]], ids=["dense", "ragged", "short"])
 def test_is_the_step_repeated(name, nonlinearity, route, reverse, lengths):
     compare(route, problem(name, nonlinearity), lengths, reverse, {"rtol": 1e-10, "atol": 1e-12})
+
+
+def chance(share, *shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(len(shape))) < share
+
+
+@pytest.mark.parametrize("route", [kernels.scan, by_reference], ids=["scan", "reference"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("kept", ["rates", "marks"])
+def test_beyond_torch(name, nonlinearity, route, reverse, kept):
+    """Fresh starts, a mask on what the hidden weights see, and zoneout."""
+    case = problem(name, nonlinearity)
+    states = len(case[0].states)
+    mask = chance(0.7, 5, 9).double() * 1.25
+    options = Options(fresh=chance(0.3, 5, 7), dropout_mask=mask, zoneout=(0.25, 0.5, 0.125)[:states])
+    if kept == "marks":
+        marks = tuple(chance(rate, 5, 7, 9) for rate in options.zoneout)
+        options = options._replace(zoneout=(), zoneout_marks=marks)
+    compare(route, case, [3, 7, 1, 0, 2], reverse, {"rtol": 1e-10, "atol": 1e-12}, options)
+
+
+@pytest.mark.parametrize("route", [kernels.scan, by_reference], ids=["scan", "reference"])
+def test_all_states(name, nonlinearity, route):
+    """What a scan of the first t steps ends with, for each t; zero beyond a row's length."""
+    cell, input, state, weights = problem(name, nonlinearity)
+    lengths = [3, 7, 1, 0, 2]
+    output, last, steps = route(cell, input, state, weights, lengths, False, Options(all_states=True))
+    assert len(steps) == len(cell.states)
+    assert torch.equal(steps[0], output)
+    plain, plain_last = route(cell, input, state, weights, lengths, False)
+    assert torch.equal(output, plain)
+    assert all(torch.equal(one, other) for one, other in zip(last, plain_last, strict=True))
+    for row, length in enumerate(lengths):
+        for t in range(length):
+            one = tuple(s[row : row + 1] for s in state)
+            _, end = route(cell, input[row : row + 1, : t + 1], one, weights, None, False)
+            for each, wanted in zip(steps, end, strict=True):
+                torch.testing.assert_close(each[row, t], wanted[0], rtol=1e-10, atol=1e-12)
+        assert all(torch.count_nonzero(each[row, length:]) == 0 for each in steps)
+
+
+def test_in_a_compiled_graph(name, nonlinearity):
+    """Without a break, whoever computes."""
+    torch.compiler.reset()
+    cell, input, state, weights = problem(name, nonlinearity)
+
+    def run(input, lengths):
+        output, last = kernels.scan(cell, input * 2, state, weights, lengths, True)
+        return (output.square(), *last)
+
+    lengths = torch.tensor([3, 7, 1, 0, 2])
+    given_ = torch.compile(run, fullgraph=True, backend="aot_eager")(input, lengths)
+    wanted = run(input, lengths)
+    leaves = leaves_of(input, state, weights)
+    for one, other in zip(
+        (*given_, *gradients(given_[0], given_[1:], leaves)),
+        (*wanted, *gradients(wanted[0], wanted[1:], leaves)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("lengths", [None, [3, 7, 1, 6, 2]], ids=["dense", "ragged"])
@@ -176,7 +246,7 @@ def test_a_batch_gives_what_its_rows_give_alone(name, nonlinearity, bidirectiona
     states = tuple(
         torch.randn(len(layer.all_weights), 5, 9, dtype=torch.float64) for _ in range(len(layer.cell.states))
     )
-    output, last = layer(input, states, lengths)
+    output, last = layer(input, states, lengths=lengths)
     last = last if isinstance(last, tuple) else (last,)
     for row, length in enumerate(lengths):
         alone, alone_last = layer(input[row : row + 1, :length], tuple(s[:, row : row + 1] for s in states))

@@ -1,283 +1,189 @@
-"""The layers beside torch's own: same weights, same call, same results; and what they take beyond."""
+"""A stack beside a loop over its cell's step: lengths, resets, all states; and what it refuses."""
 
 from __future__ import annotations
 
-import inspect
-import pickle
-
 import pytest
 import torch
-from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seqloom.errors import SettingError, ShapeError
-from seqloom.layers.recurrent import GRU, LSTM, RNN, Recurrent
+from seqloom.layers.recurrent import Recurrent
+from seqloom.parts import names
 
 torch.set_num_threads(1)
 
-PAIRS = [(RNN, nn.RNN), (GRU, nn.GRU), (LSTM, nn.LSTM)]
 DOUBLE = {"dtype": torch.float64}
-LENGTHS = [3, 7, 1, 6, 2]
-ours_and_torchs = pytest.mark.parametrize(("ours", "torchs"), PAIRS, ids=["RNN", "GRU", "LSTM"])
-shapes = pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"bias": False},
-        {"num_layers": 3},
-        {"bidirectional": True},
-        {"num_layers": 2, "bidirectional": True, "batch_first": True},
-    ],
-    ids=["plain", "no-bias", "layers", "both-ways", "layers-both-ways-batch-first"],
-)
+every_cell = pytest.mark.parametrize("name", names("cells"))
+orders = pytest.mark.parametrize("batch_first", [True, False], ids=["batch-first", "time-first"])
 
 
-def tensors(state):
-    return state if isinstance(state, tuple) else (state,)
+@every_cell
+@orders
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True, "bias": False}], ids=["one", "four"])
+@pytest.mark.parametrize("lengths", [None, [3, 7, 1, 6, 2], [4, 1, 3, 0, 2]], ids=["dense", "ragged", "short"])
+@pytest.mark.parametrize("resets", [False, True], ids=["whole", "resets"])
+def test_all_states(hand, name, batch_first, options, lengths, resets):
+    layer, x, states = hand.make(name, batch_first=batch_first, **options)
+    resets = hand.RESETS if resets else None
+    wanted = hand.by_hand(layer, x, states, lengths, resets)
+    leaves = [x, *states, *layer.parameters()]
+    hand.assert_same(hand.call(layer, x, states, resets, lengths=lengths, all_states=True), wanted, leaves)
+    hand.assert_same(hand.call(layer, x, states, resets, lengths=lengths), wanted[:2], leaves)
 
 
-def pair(ours, torchs, **options):
-    """Our layer and torch's with the same weights, taken over from torch's state dictionary."""
-    torch.manual_seed(3)
-    theirs = torchs(3, 9, **DOUBLE, **options)
-    mine = ours(3, 9, **DOUBLE, **options)
-    mine.load_state_dict(theirs.state_dict())
-    return mine, theirs
+@every_cell
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_batch(hand, name, data):
+    batch, time = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 6))
+    options = {"bidirectional": data.draw(st.booleans()), "num_layers": data.draw(st.integers(1, 2))}
+    layer, x, states = hand.make(name, batch, time, batch_first=data.draw(st.booleans()), **options)
+    lengths = data.draw(st.none() | st.lists(st.integers(0, time), min_size=batch, max_size=batch))
+    flags = st.lists(st.booleans(), min_size=batch * time, max_size=batch * time)
+    resets = data.draw(st.none() | flags.map(lambda all_: torch.tensor(all_).view(batch, time)))
+    given_ = hand.call(layer, x, states, resets, lengths=lengths, all_states=True)
+    hand.assert_same(given_, hand.by_hand(layer, x, states, lengths, resets), [x, *states, *layer.parameters()])
 
 
-def inputs(layer, batch=5, time=7):
-    """An input and distinct non-zero states, all asking for gradients."""
-    torch.manual_seed(4)
-    shape = (batch, time, 3) if layer.batch_first else (time, batch, 3)
-    states = tuple(torch.randn(len(layer.all_weights), batch, 9, **DOUBLE).requires_grad_() for _ in layer.cell.states)
-    return torch.randn(shape, **DOUBLE).requires_grad_(), states if len(states) > 1 else states[0]
+@every_cell
+def test_resets_part_a_row_into_sequences(hand, name):
+    """Both ways, two layers: as if each piece were a row alone; the given states are those at the row's two ends."""
+    layer, x, states = hand.make(name, batch=1, num_layers=2, bidirectional=True, batch_first=True)
+    output, last = hand.call(layer, x, states, hand.marks((0, 2), (0, 5), batch=1))
+    outputs = []
+    for begin, end in ((0, 2), (2, 5), (5, 7)):
+        before = [torch.zeros_like(each) for each in states]
+        for each, zeros in zip(states, before, strict=True):
+            zeros[0::2] = each[0::2] if begin == 0 else 0
+            zeros[1::2] = each[1::2] if end == 7 else 0
+        piece, after = hand.call(layer, x[:, begin:end], tuple(before))
+        outputs.append(piece)
+        if begin == 0:
+            reverse_ends = [each[1::2] for each in after]
+    torch.testing.assert_close(output, torch.cat(outputs, dim=1))
+    for each, forward_end, reverse_end in zip(last, after, reverse_ends, strict=True):
+        torch.testing.assert_close(each[0::2], forward_end[0::2])
+        torch.testing.assert_close(each[1::2], reverse_end)
 
 
-def assert_same(one, other, leaves, mine, theirs):
-    """Outputs, last states, and the gradients of everything that went in."""
-    gradients = []
-    for (output, state), layer in ((one, mine), (other, theirs)):
-        total = sum(
-            (part * torch.linspace(-1, 2, part.numel(), **DOUBLE).view_as(part)).sum()
-            for part in (output, *tensors(state))
-        )
-        gradients.append(torch.autograd.grad(total, [*leaves, *layer.parameters()], retain_graph=True))
-    for given, wanted in zip((one[0], *tensors(one[1])), (other[0], *tensors(other[1])), strict=True):
-        torch.testing.assert_close(given, wanted, rtol=1e-10, atol=1e-12)
-    for given, wanted in zip(*gradients, strict=True):
-        torch.testing.assert_close(given, wanted, rtol=1e-9, atol=1e-11)
+@orders
+def test_outputs_lie_in_the_order_of_the_layer(hand, batch_first):
+    layer = Recurrent("lstm", 3, 9, 2, bidirectional=True, batch_first=batch_first)
+    shape = (5, 7) if batch_first else (7, 5)
+    output, _, (h, c) = layer(torch.randn(*shape, 3), lengths=hand.LENGTHS, all_states=True)
+    assert output.view(35, 18).shape == (35, 18)
+    assert h.shape == c.shape == (4, *shape, 9)
+    torch.testing.assert_close(torch.cat([h[2], h[3]], dim=-1), output)
 
 
-@ours_and_torchs
-def test_constructor_is_torchs(ours, torchs):
-    if torchs is nn.RNN:  # torch's signature hides behind *args
-        wanted = ["input_size", "hidden_size", "num_layers", "nonlinearity", "bias", "batch_first", "dropout"]
-        wanted += ["bidirectional", "device", "dtype"]
-    else:
-        wanted = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional"]
-        wanted += (["proj_size"] if torchs is nn.LSTM else []) + ["device", "dtype"]
-    assert list(inspect.signature(ours).parameters) == wanted
-    mine, theirs = ours(3, 9), torchs(3, 9)
-    for name in ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional"):
-        assert getattr(mine, name) == getattr(theirs, name)
+# --- bfloat16 ---------------------------------------------------------------------------------------------------------
 
 
-def test_nonlinearity_is_the_fourth_argument():
-    assert RNN(3, 9, 1, "relu").cell.nonlinearity == nn.RNN(3, 9, 1, "relu").nonlinearity == "relu"
-
-
-@ours_and_torchs
-@shapes
-def test_same_seed_same_weights(ours, torchs, options):
-    torch.manual_seed(7)
-    mine = ours(3, 9, **options).state_dict()
-    torch.manual_seed(7)
-    theirs = torchs(3, 9, **options).state_dict()
-    assert list(mine) == list(theirs)
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
-
-
-@ours_and_torchs
-@shapes
-def test_state_dict_goes_back(ours, torchs, options):
-    mine, theirs = ours(3, 9, **options), torchs(3, 9, **options)
-    assert not torch.equal(mine.weight_hh_l0, theirs.weight_hh_l0)
-    theirs.load_state_dict(mine.state_dict())
-    x = torch.randn(7, 5, 3)
-    torch.testing.assert_close(mine(x)[0], theirs(x)[0])
-
-
-@ours_and_torchs
-@shapes
-@pytest.mark.parametrize("given_state", [False, True], ids=["zeros", "state"])
-def test_as_torch(ours, torchs, options, given_state):
-    mine, theirs = pair(ours, torchs, **options)
-    x, state = inputs(mine)
-    arguments = (x, state) if given_state else (x,)
-    leaves = [x, *tensors(state)] if given_state else [x]
-    assert_same(mine(*arguments), theirs(*arguments), leaves, mine, theirs)
-
-
-@ours_and_torchs
-@shapes
-def test_hx_by_keyword(ours, torchs, options):
-    mine, theirs = pair(ours, torchs, **options)
-    x, state = inputs(mine)
-    torch.testing.assert_close(mine(input=x, hx=state)[0], theirs(input=x, hx=state)[0])
-
-
-@ours_and_torchs
-@shapes
-def test_lengths_as_torchs_packed(ours, torchs, options):
-    """Torch's packed sequences are a second implementation of unequal lengths: the same, in every gradient."""
-    mine, theirs = pair(ours, torchs, **options)
-    x, state = inputs(mine)
-    packed = pack_padded_sequence(x, torch.tensor(LENGTHS), theirs.batch_first, enforce_sorted=False)
-    output, last = theirs(packed, state)
-    padded = pad_packed_sequence(output, theirs.batch_first, total_length=7)[0]
-    assert_same(mine(x, state, LENGTHS), (padded, last), [x, *tensors(state)], mine, theirs)
-
-
-@ours_and_torchs
-@shapes
-@pytest.mark.parametrize("enforce_sorted", [False, True])
-def test_packed_in_packed_out(ours, torchs, options, enforce_sorted):
-    mine, theirs = pair(ours, torchs, **options)
-    x, state = inputs(mine)
-    lengths = torch.tensor(sorted(LENGTHS, reverse=True) if enforce_sorted else LENGTHS)
-    packed = pack_padded_sequence(x, lengths, mine.batch_first, enforce_sorted=enforce_sorted)
-    one, other = mine(packed, state), theirs(packed, state)
-    assert torch.equal(one[0].batch_sizes, other[0].batch_sizes)
-    if enforce_sorted:
-        assert one[0].sorted_indices is None
-    else:
-        assert torch.equal(one[0].sorted_indices, other[0].sorted_indices)
-        assert torch.equal(one[0].unsorted_indices, other[0].unsorted_indices)
-    leaves = [x, *tensors(state)]
-    assert_same((one[0].data, one[1]), (other[0].data, other[1]), leaves, mine, theirs)
-
-
-@ours_and_torchs
-@shapes
-def test_one_sequence_without_a_batch(ours, torchs, options):
-    mine, theirs = pair(ours, torchs, **options)
-    x = torch.randn(7, 3, **DOUBLE).requires_grad_()
-    state = tuple(torch.randn(len(mine.all_weights), 9, **DOUBLE).requires_grad_() for _ in mine.cell.states)
-    state = state if len(state) > 1 else state[0]
-    assert_same(mine(x, state), theirs(x, state), [x, *tensors(state)], mine, theirs)
-    torch.testing.assert_close(mine(x)[0], theirs(x)[0])
-
-
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["dense", "ragged"])
-def test_dropout_between_layers(lengths):
-    """The second layer passes on what it reads, so that its output shows what dropout left of the first one's."""
+@every_cell
+def test_bfloat16_products(hand, name):
     torch.manual_seed(0)
-    layer = Recurrent("elman", 3, 200, 2, dropout=0.3, batch_first=True, nonlinearity="relu", **DOUBLE)
-    with torch.no_grad():
-        layer.weight_ih_l1.copy_(torch.eye(200))
-        for weight in (layer.weight_hh_l1, layer.bias_ih_l1, layer.bias_hh_l1):
-            weight.zero_()
-    x = torch.randn(5, 7, 3, **DOUBLE)
-    first = Recurrent("elman", 3, 200, batch_first=True, nonlinearity="relu", **DOUBLE)
-    first.load_state_dict({name: value for name, value in layer.state_dict().items() if name.endswith("_l0")})
-    hidden = first(x, None, lengths)[0]
-    alive = hidden > 0
-
-    left = layer(x, None, lengths)[0][alive] / hidden[alive]
-    kept = left[left > 0]
-    torch.testing.assert_close(kept, torch.full_like(kept, 1 / 0.7))
-    deviation = (0.3 * 0.7 / len(left)) ** 0.5
-    assert abs(1 - len(kept) / len(left) - 0.3) < 4 * deviation
-    assert not torch.equal(layer(x, None, lengths)[0], layer(x, None, lengths)[0])
-    torch.testing.assert_close(layer.eval()(x, None, lengths)[0], hidden)
+    layer = Recurrent(name, 17, 100, precision="bfloat16")
+    exact = Recurrent(name, 17, 100)
+    exact.load_state_dict(layer.state_dict())
+    x = torch.randn(20, 6, 17)
+    gradients = []
+    for each in (layer, exact):
+        output, last = each(x, lengths=[20, 3, 11, 1, 17, 8])
+        assert output.dtype == hand.as_tuple(last)[0].dtype == torch.float32
+        output.square().sum().backward()
+        gradients.append([output, *hand.as_tuple(last), *(parameter.grad for parameter in each.parameters())])
+    for one, other in zip(*gradients, strict=True):
+        assert (one - other).norm() < 1e-2 * other.norm()
 
 
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["dense", "ragged"])
-def test_dropout_leaves_the_last_layer_alone(lengths):
-    layer = GRU(3, 9, 2, dropout=1.0, batch_first=True)
-    silent = GRU(9, 9, batch_first=True)
-    silent.load_state_dict({k.replace("_l1", "_l0"): v for k, v in layer.state_dict().items() if k.endswith("_l1")})
-    output, last = layer(torch.randn(5, 7, 3), None, lengths)
-    wanted, wanted_last = silent(torch.zeros(5, 7, 9), None, lengths)
-    torch.testing.assert_close(output, wanted)
-    torch.testing.assert_close(last[1:], wanted_last)
-
-
-@pytest.mark.parametrize("name", ["elman", "gru", "lstm"])
-def test_mixed_precision(name):
+@every_cell
+def test_mixed_precision(hand, name):
     torch.manual_seed(0)
     layer = Recurrent(name, 3, 16, 2, bidirectional=True, batch_first=True)
     x = torch.randn(5, 7, 3)
-    for lengths in (None, LENGTHS):
-        wanted = layer(x, None, lengths)[0]
+    for lengths in (None, hand.LENGTHS):
+        wanted = layer(x, lengths=lengths)[0]
         with torch.autocast("cpu", torch.bfloat16):
-            output, state = layer(x, None, lengths)
-            layer(x, state, lengths)
+            output, state = layer(x, lengths=lengths)
+            layer(x, state, lengths=lengths)
         output.float().sum().backward()
         assert (output.float() - wanted).norm() < 2e-2 * wanted.norm()
         assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
 
 
-def test_a_copy_by_pickle_is_the_same():
-    layer = LSTM(3, 9, 2, bidirectional=True)
-    x = torch.randn(7, 5, 3)
-    assert torch.equal(pickle.loads(pickle.dumps(layer))(x)[0], layer(x)[0])
-
-
-def test_repr():
-    assert repr(GRU(3, 9, 2, bidirectional=True)) == "GRU(3, 9, num_layers=2, bidirectional=True)"
-    assert repr(Recurrent("elman", 3, 9, nonlinearity="relu")) == "Recurrent(elman, 3, 9, nonlinearity=relu)"
+# --- what is refused --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((torch.zeros(7, 5, 4),), r"input must be \[B, T, I=3\]; given \[5, 7, 4\]"),
-        ((torch.zeros(7, 5, 3, 1),), r"input must be \[T, B, I\], 3 axes; given \[7, 5, 3, 1\], 4 axes"),
-        (
-            (torch.zeros(7, 5, 3, dtype=torch.float64),),
-            "input must be torch.float32, as the weights are; given torch.f",
-        ),
-        ((torch.zeros(7, 5, 3, device="meta"),), "input must be on cpu, where the weights are; given on meta"),
-        ((torch.zeros(7, 5, 3), torch.zeros(1, 5, 8)), r"state h must be \[L\*D=1, B=5, H=9\]; given \[1, 5, 8\]"),
-        ((torch.zeros(7, 5, 3), torch.zeros(2, 5, 9)), r"state h must be \[L\*D=1, B=5, H=9\]; given \[2, 5, 9\]"),
-        ((torch.zeros(7, 5, 3), (torch.zeros(1, 5, 9),) * 2), "state of the cell gru must be a tensor; given 2"),
-        ((torch.zeros(7, 3), torch.zeros(1, 1, 9)), r"hx must be \[L\*D, H\] .* given \[1, 1, 9\]"),
-        ((torch.zeros(7, 5, 3), None, [7, 7, 7, 7]), r"lengths must be \[B=5\]; given \[4\]"),
-        ((torch.zeros(7, 5, 3), None, [7, 7, 7, 7, 8]), "lengths must be from 0 to T=7; given from 7 to 8"),
-        ((torch.zeros(7, 5, 3), None, [7, 7, 7, 7, -1]), "lengths must be from 0 to T=7; given from -1 to 7"),
-        ((torch.zeros(7, 5, 3), None, [1.0, 2.0, 3.0, 4.0, 5.0]), "lengths must be integers; given torch.float32"),
+        ({"resets": torch.zeros(5, 7, dtype=torch.bool)}, r"resets must be \[T=7, B=5\]; given \[5, 7\]"),
+        ({"resets": torch.zeros(7, 5)}, r"resets must be torch.bool; given torch.float32"),
+        ({"lengths": [7, 7, 7, 7]}, r"lengths must be \[B=5\]; given \[4\]"),
+        ({"lengths": [7, 7, 7, 7, 8]}, "lengths must be from 0 to T=7; given from 7 to 8"),
     ],
 )
-def test_wrong_shapes_name_the_argument(arguments, message):
+def test_wrong_marks_and_lengths(arguments, message):
     with pytest.raises(ShapeError, match=message):
-        GRU(3, 9)(*arguments)
-
-
-def test_lstm_wants_two_states():
-    with pytest.raises(ShapeError, match=r"state of the cell lstm must be a tuple \(h, c\); given 1 tensors"):
-        LSTM(3, 9)(torch.zeros(7, 5, 3), torch.zeros(1, 5, 9))
-
-
-def test_packed_has_its_own_lengths():
-    packed = pack_padded_sequence(torch.zeros(7, 2, 3), torch.tensor([7, 2]))
-    with pytest.raises(ShapeError, match="lengths must not be given with a PackedSequence"):
-        GRU(3, 9)(packed, None, [7, 2])
+        Recurrent("gru", 3, 9)(torch.zeros(7, 5, 3), **arguments)
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("batch_first", "message"),
+    [(False, r"\[T, B, I=3\]; given \[7, 5, 4\]"), (True, r"\[B, T, I=3\]; given \[7, 5, 4\]")],
+)
+def test_wrong_input_is_said_in_the_order_of_the_layer(batch_first, message):
+    with pytest.raises(ShapeError, match="input must be " + message):
+        Recurrent("gru", 3, 9, batch_first=batch_first)(torch.zeros(7, 5, 4))
+
+
+@pytest.mark.parametrize(
+    ("x", "state", "message"),
     [
-        (lambda: Recurrent("gnu", 3, 9), '"gnu" is not one of the cells'),
-        (lambda: Recurrent("gru", 0, 9), "input_size must be at least 1; given 0"),
-        (lambda: Recurrent("gru", 3, 0), "hidden_size must be at least 1; given 0"),
-        (lambda: Recurrent("gru", 3, 9, 0), "num_layers must be at least 1; given 0"),
-        (lambda: Recurrent("gru", 3, 9, 2, dropout=1.5), "dropout must be from 0 to 1; given 1.5"),
-        (lambda: Recurrent("gru", 3, 9, nonlinearity="relu"), 'nonlinearity "relu" is not one that the cell gru has'),
-        (lambda: RNN(3, 9, nonlinearity="sigmoid"), "valid choices: relu, tanh"),
-        (lambda: LSTM(3, 9, proj_size=2), "proj_size must be 0; given 2"),
+        (torch.zeros(2, 4), None, r"x must be \[B, I=3\]; given \[2, 4\]"),
+        (torch.zeros(1, 2, 3), None, r"x must be \[B, I=3\], 2 axes; given \[1, 2, 3\], 3 axes"),
+        (torch.zeros(2, 3), torch.zeros(1, 3, 9), r"state h must be \[L\*D=1, B=2, H=9\]; given \[1, 3, 9\]"),
+        (torch.zeros(3), torch.zeros(1, 1, 9), r"state of one sequence must be \[L\*D, H\], 2 axes; given \[1, 1, 9\]"),
     ],
 )
-def test_wrong_settings(make, message):
+def test_wrong_step(x, state, message):
+    with pytest.raises(ShapeError, match=message):
+        Recurrent("gru", 3, 9).step(x, state)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("gnu", 3, 9), {}, '"gnu" is not one of the cells'),
+        (("gru", 0, 9), {}, "input_size must be a whole number of at least 1; given 0"),
+        (("gru", 3, 9.5), {}, "hidden_size must be a whole number of at least 1; given 9.5"),
+        (("gru", 3, 9, 0), {}, "num_layers must be a whole number of at least 1; given 0"),
+        (("gru", 3, 9, 2), {"bias": 0.5}, "bias must be True or False; given 0.5"),
+        (("gru", 3, 9, 2), {"dropout": 1.5}, "dropout must be a number from 0 to 1; given 1.5"),
+        (("gru", 3, 9), {"nonlinearity": "relu"}, 'nonlinearity "relu" is not one that the cell gru has'),
+        (("gru", 3, 9), {"recurrent_dropout": -0.1}, "recurrent_dropout must be a number from 0 to 1; given -0.1"),
+        (("gru", 3, 9), {"weight_dropout": True}, "weight_dropout must be a number from 0 to 1; given True"),
+        (("gru", 3, 9), {"zoneout": 2}, "zoneout must be a number from 0 to 1; given 2"),
+        (("gru", 3, 9), {"zoneout": (0.1, 0.2)}, r"zoneout must be one rate, or one for each of h; given \(0.1, 0.2\)"),
+        (("lstm", 3, 9), {"zoneout": [0.1]}, r"zoneout must be one rate, or one for each of h, c; given \[0.1\]"),
+        (("gru", 3, 9), {"precision": "bf16"}, 'precision "bf16" is not one there is\n  help: .*bfloat16, float32'),
+        (("gru", 3, 9), {"precision": "bfloat16", **DOUBLE}, "needs weights of torch.float32; given torch.float64"),
+    ],
+)
+def test_wrong_settings(arguments, options, message):
     with pytest.raises(SettingError, match=message):
-        make()
+        Recurrent(*arguments, **options)
+
+
+def test_dropout_needs_two_layers():
+    with pytest.warns(UserWarning, match="dropout=0.5 does nothing with num_layers=1") as seen:
+        Recurrent("gru", 3, 9, dropout=0.5)
+    assert seen[0].filename == __file__
+
+
+def test_repr_names_what_is_not_torchs():
+    options = {"recurrent_dropout": 0.25, "weight_dropout": 0.5, "zoneout": (0.1, 0.05), "precision": "bfloat16"}
+    text = "recurrent_dropout=0.25, weight_dropout=0.5, zoneout=(0.1, 0.05), precision=bfloat16"
+    assert repr(Recurrent("lstm", 3, 9, 2, **options)) == f"Recurrent(lstm, 3, 9, num_layers=2, {text})"
+    assert repr(Recurrent("elman", 3, 9, nonlinearity="relu")) == "Recurrent(elman, 3, 9, nonlinearity=relu)"

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from seqloom.cli.output import note, print_json, print_table
+from seqloom.cli.timing import Call, in_turn
 from seqloom.cli.usage import Whole
 from seqloom.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from torch import Tensor, nn
 
-    from torch import nn
+    from seqloom.layers.recurrent import State
 
-TORCH = {"elman": "RNN", "gru": "GRU", "lstm": "LSTM"}
-"""The cells that torch.nn has too, and what it calls their layers."""
-SHAPES = ((1, 100, 64, 128), (32, 100, 64, 128), (64, 100, 128, 256))
-"""[B, T, I, H]: one sequence alone, a small batch, a large one."""
+__all__ = ["bench", "inference", "training"]
+
+LAYERS = ("RNN", "GRU", "LSTM")
+"""The layers that torch.nn and seqloom both have."""
+SHAPES = ((1, 1, 128, 256), (1, 200, 128, 256), (32, 100, 64, 128), (64, 200, 128, 256))
+"""[B, T, I, H]: one step of a stream, one sequence alone, a small batch, a large one."""
 
 
-def bench(*, threads: Whole | None = None, seconds: float = 0.5, json: bool = False) -> None:
+def bench(*, threads: Whole | None = None, seconds: float = 0.3, json: bool = False) -> None:
     """Time seqloom's recurrent layers beside torch.nn's, on this machine.
 
-    Both get the same weights and the same input, one layer, one direction, float32. They take turns, and the fastest
-    time of each counts: other work on the machine only ever makes a time longer.
+    All get the same weights and the same input, one layer, one direction. They take turns, and the median of at least
+    nine times counts. Training is the forward scan and all gradients; weights count as changed before each, as an
+    optimizer leaves them. bf16: our products of bfloat16 numbers, sums and states in float32.
 
     Args:
         threads: Processor threads; as many as torch takes by itself when not given.
-        seconds: Time for each number, at least.
+        seconds: Time for each row, at least.
         json: Print the rows as JSON.
     """
     if threads is not None and threads < 1:
@@ -37,57 +41,82 @@ def bench(*, threads: Whole | None = None, seconds: float = 0.5, json: bool = Fa
         raise SettingError(f"--seconds is {seconds}; allowed: above 0, at most 3600")
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    note(f"torch {torch.__version__}, {torch.get_num_threads()} threads; milliseconds, the fastest of several")
-    rows = [row for shape in SHAPES for cell in TORCH for row in _compare(cell, shape, seconds)]
+    from seqloom.kernels import isa
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads or before)
+        note(f"torch {torch.__version__}, {isa()}, {torch.get_num_threads()} threads; milliseconds, medians")
+        rows = [row for shape in SHAPES for name in LAYERS for row in _compare(name, shape, seconds)]
+    finally:
+        torch.set_num_threads(before)
     if json:
         print_json(rows)
     else:
         print_table(rows)
 
 
-def _compare(cell: str, shape: tuple[int, int, int, int], seconds: float) -> list[dict[str, Any]]:
+def _compare(name: str, shape: tuple[int, int, int, int], seconds: float) -> list[dict[str, Any]]:
+    """A row for inference and, where there is more than one step, one for training."""
     import torch
 
-    from seqloom.layers.recurrent import Recurrent
+    import seqloom
 
-    batch, time, inputs, hidden = shape
-    theirs: nn.Module = getattr(torch.nn, TORCH[cell])(inputs, hidden)
-    ours = Recurrent(cell, inputs, hidden)
-    ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(time, batch, inputs)
-
-    def forward(layer: nn.Module) -> None:
-        with torch.no_grad():
-            layer(x)
-
-    def train(layer: nn.Module) -> None:
-        layer.zero_grad()
-        layer(x)[0].sum().backward()
-
+    batch, time, features, hidden = shape
+    theirs: nn.Module = getattr(torch.nn, name)(features, hidden)
+    layers = {
+        "torch.nn": theirs,
+        "seqloom": getattr(seqloom, name)(features, hidden),
+        "bf16": getattr(seqloom, name)(features, hidden, precision="bfloat16"),
+    }
+    x, gradient = torch.randn(time, batch, features), torch.randn(time, batch, hidden)
     rows = []
-    for what, run in (("forward", forward), ("forward and backward", train)):
-        torch_time, our_time = _fastest(run, theirs, ours, seconds)
-        ratio = round(torch_time / our_time, 2)
-        sizes = {"B": batch, "T": time, "I": inputs, "H": hidden}
-        times = {"torch.nn": round(torch_time * 1e3, 3), "seqloom": round(our_time * 1e3, 3)}
-        rows.append({"cell": cell, "pass": what, **sizes, **times, "times as fast": ratio})
+    for what in ("inference", "training") if time > 1 else ("inference",):
+        calls = {}
+        for each, layer in layers.items():
+            layer.load_state_dict(theirs.state_dict())
+            input = x.clone().requires_grad_(what == "training")
+            calls[each] = training(layer, input, None, gradient) if what == "training" else inference(layer, input)
+        with nullcontext() if what == "training" else torch.no_grad():
+            times = {each: found.median * 1e3 for each, found in in_turn(calls, seconds=seconds).items()}
+        sizes = {"B": batch, "T": time, "I": features, "H": hidden}
+        row: dict[str, Any] = {"layer": name, "pass": what, **sizes, "torch.nn": round(times["torch.nn"], 4)}
+        for each, ratio in (("seqloom", "times as fast"), ("bf16", "bf16 times as fast")):
+            row |= {each: round(times[each], 4), ratio: round(times["torch.nn"] / times[each], 2)}
+        rows.append(row)
     return rows
 
 
-def _fastest(
-    run: Callable[[nn.Module], None], first: nn.Module, second: nn.Module, seconds: float
-) -> tuple[float, float]:
-    for layer in (first, second):  # the first time costs more than all others
-        run(layer)
-    best = [float("inf"), float("inf")]
-    end = perf_counter() + 2 * seconds
-    rounds = 0
-    while rounds < 3 or perf_counter() < end:
-        for index, layer in enumerate((first, second)):
-            start = perf_counter()
-            run(layer)
-            best[index] = min(best[index], perf_counter() - start)
-        rounds += 1
-    return best[0], best[1]
+def inference(layer: nn.Module, input: Tensor) -> Call:
+    """The layer alone; to be timed under ``torch.no_grad()``."""
+    layer.eval()
+    return Call(lambda: layer(input))
+
+
+def training(layer: nn.Module, input: Tensor, state: State | None, gradient: Tensor) -> Call:
+    """The layer, and the gradients of its weights and of what requires them of the input and the state.
+
+    Before each call, and not timed, the old gradients are dropped and the weights count as changed: kernels that
+    prepare weights must do so within the call, as they must behind every step of an optimizer.
+
+    Args:
+        layer: a recurrent layer as torch.nn's.
+        input: [T, B, I].
+        state: the states before the first step, or None.
+        gradient: of the layer's output, [T, B, D*H].
+    """
+    import torch
+
+    layer.train()
+    weights = list(layer.parameters())
+    states = () if state is None else (state,) if isinstance(state, torch.Tensor) else state
+    leaves = [*weights, input, *states]
+
+    @torch.no_grad()
+    def as_after_a_step() -> None:
+        for weight in weights:
+            weight.view(-1)[:1].add_(0)
+        for leaf in leaves:
+            leaf.grad = None
+
+    return Call(lambda: layer(input, state)[0].backward(gradient), as_after_a_step)

@@ -1,22 +1,36 @@
 #include "activations.hpp"
 
-#include <cmath>
-
 namespace seqloom {
+namespace {
+
+const TargetActivations& highest([[maybe_unused]] Isa isa) noexcept {
+#ifdef SEQLOOM_HAS_AVX512_BF16
+    if (isa >= Isa::avx512_bf16) return avx512_bf16::activations;
+#endif
+#ifdef SEQLOOM_HAS_AVX512
+    if (isa >= Isa::avx512) return avx512::activations;
+#endif
+#ifdef SEQLOOM_HAS_AVX2
+    if (isa >= Isa::avx2) return avx2::activations;
+#endif
+    return portable::activations;
+}
+
+}  // namespace
 
 template <typename T>
-void sigmoid(const T* input, T* output, std::size_t count) noexcept {
-    for (std::size_t i = 0; i < count; ++i) output[i] = T{1} / (T{1} + std::exp(-input[i]));
+void sigmoid(Isa isa, const T* input, T* output, std::size_t count) noexcept {
+    std::get<Activations<T>>(highest(isa)).sigmoid(input, output, count);
 }
 
 template <typename T>
-void tanh(const T* input, T* output, std::size_t count) noexcept {
-    for (std::size_t i = 0; i < count; ++i) output[i] = std::tanh(input[i]);
+void tanh(Isa isa, const T* input, T* output, std::size_t count) noexcept {
+    std::get<Activations<T>>(highest(isa)).tanh(input, output, count);
 }
 
-template void sigmoid(const float*, float*, std::size_t) noexcept;
-template void sigmoid(const double*, double*, std::size_t) noexcept;
-template void tanh(const float*, float*, std::size_t) noexcept;
-template void tanh(const double*, double*, std::size_t) noexcept;
+template void sigmoid(Isa, const float*, float*, std::size_t) noexcept;
+template void sigmoid(Isa, const double*, double*, std::size_t) noexcept;
+template void tanh(Isa, const float*, float*, std::size_t) noexcept;
+template void tanh(Isa, const double*, double*, std::size_t) noexcept;
 
 }  // namespace seqloom

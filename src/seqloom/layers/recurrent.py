@@ -1,24 +1,31 @@
-"""Recurrent layers: a cell stacked in layers and directions, and drop-ins for torch's RNN, GRU and LSTM."""
+"""Any cell, stacked in layers and directions: what a model is built of, and what torch's layers are made of here."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn import functional
 
 from seqloom import kernels
 from seqloom.cells.base import Cell
 from seqloom.errors import SettingError, ShapeError
-from seqloom.kernels import Lengths, Weights
+from seqloom.kernels import Lengths, Options, Weights
+from seqloom.layers import arguments
+from seqloom.layers.noise import dropout_mask, zoneout_marks
+from seqloom.layers.states import State, add_batch, as_tuple, drop_batch, one_or_all
+from seqloom.layers.stream import Stream
 from seqloom.parts import part
+from seqloom.shapes import check
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "State"]
+__all__ = ["Recurrent", "State"]
 
-State = Tensor | tuple[Tensor, ...]
-"""[L*D, B, H]; a tuple of them, in the order of the cell's ``states``, where the cell has more than one."""
+CUDNN_MODES = {"elman": "RNN_{}", "gru": "GRU", "lstm": "LSTM"}
+"""Torch's names of the cells that cuDNN has."""
 
 
 class Recurrent(nn.Module):
@@ -37,12 +44,29 @@ class Recurrent(nn.Module):
         dropout: the share of outputs set to zero between layers, in training; nothing with one layer.
         bidirectional: each layer reads both ways: D is 2.
         nonlinearity: the activation of cells that let it be chosen.
+        recurrent_dropout: in training, the share of each layer's state that is hidden from the product with
+            ``weight_hh``: a mask for each row, drawn anew at each call and the same at all its steps (Gal and
+            Ghahramani 2016). What is carried on and put out is whole.
+        weight_dropout: in training, the share of ``weight_hh`` set to zero, drawn anew at each call (DropConnect: Wan
+            et al. 2013; on recurrent weights: Merity et al. 2018, arXiv:1708.02182). The rest is scaled up.
+        zoneout: the chance that a unit keeps its state over a step, in training; in evaluation the new state is the
+            mean: that share of the old one and the rest of the new one (Krueger et al. 2017). One rate for all states
+            or one for each. In the LSTM, h is made of the c that the step proposes, kept or not.
+        precision: "float32": products in the type of the weights; "bfloat16": products of bfloat16 numbers, with sums
+            and states in float32.
         device: where the parameters are made.
         dtype: the type of the parameters.
 
     Raises:
-        SettingError: an unknown cell or nonlinearity, or a size out of range.
+        SettingError: an unknown cell, nonlinearity or precision, or a size or rate out of range.
     """
+
+    # What a layer does that was torch's until ``accelerate`` came by: nothing beyond torch.
+    recurrent_dropout: float = 0.0
+    weight_dropout: float = 0.0
+    zoneout: tuple[float, ...] = ()
+    precision: str = "float32"
+    _stream: Stream | None = None
 
     def __init__(
         self,
@@ -56,21 +80,32 @@ class Recurrent(nn.Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         nonlinearity: str = "tanh",
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float | Sequence[float] = 0.0,
+        precision: str = "float32",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.cell: Cell = part("cells", cell)(nonlinearity)
-        self.input_size = _positive("input_size", input_size)
-        self.hidden_size = _positive("hidden_size", hidden_size)
-        self.num_layers = _positive("num_layers", num_layers)
-        self.bias = bias
-        self.batch_first = batch_first
-        if not 0 <= dropout <= 1:
-            raise SettingError(f"dropout must be from 0 to 1; given {dropout}")
-        self.dropout = float(dropout)
-        self.bidirectional = bidirectional
-        self._names: list[tuple[str, ...]] = []  # of the parameters of each layer and direction, as in Weights
+        self.input_size = arguments.whole("input_size", input_size)
+        self.hidden_size = arguments.whole("hidden_size", hidden_size)
+        self.num_layers = arguments.whole("num_layers", num_layers)
+        self.bias = arguments.flag("bias", bias)
+        self.batch_first = arguments.flag("batch_first", batch_first)
+        self.dropout = arguments.rate("dropout", dropout)
+        self.bidirectional = arguments.flag("bidirectional", bidirectional)
+        self.recurrent_dropout = arguments.rate("recurrent_dropout", recurrent_dropout)
+        self.weight_dropout = arguments.rate("weight_dropout", weight_dropout)
+        self.zoneout = arguments.rates("zoneout", zoneout, self.cell.states)
+        self.precision = arguments.precision("precision", precision, dtype or torch.get_default_dtype())
+        if self.dropout and self.num_layers == 1:
+            warnings.warn(
+                f"dropout={dropout} does nothing with num_layers=1: it acts between layers, not after the last one",
+                stacklevel=2 if type(self) is Recurrent else 3,
+            )
+        self._all_weights: list[list[str]] = []  # names, of each layer and direction, in the order of Weights
         self._make_parameters(device, dtype)
         self.reset_parameters()
 
@@ -83,8 +118,8 @@ class Recurrent(nn.Module):
             if self.bias:
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
             for ending in ("", "_reverse")[:directions]:
-                self._names.append(tuple(f"{kind}_l{layer}{ending}" for kind in shapes))
-                for name, shape in zip(self._names[-1], shapes.values(), strict=True):
+                self._all_weights.append([f"{kind}_l{layer}{ending}" for kind in shapes])
+                for name, shape in zip(self._all_weights[-1], shapes.values(), strict=True):
                     self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
 
     def reset_parameters(self) -> None:
@@ -93,17 +128,15 @@ class Recurrent(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def flatten_parameters(self) -> None:
-        """Does nothing; torch's layers have it, so code that calls it goes on working."""
-
-    @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
-        """The parameters of each layer and direction, as in torch's layers."""
-        return [[getattr(self, name) for name in names] for names in self._names]
-
     def forward(
-        self, input: Tensor, state: State | None = None, lengths: Lengths | None = None
-    ) -> tuple[Tensor, State]:
+        self,
+        input: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Lengths | None = None,
+        resets: Tensor | None = None,
+        all_states: bool = False,
+    ) -> tuple[Any, ...]:
         """Runs over all time steps.
 
         Args:
@@ -111,212 +144,198 @@ class Recurrent(nn.Module):
             state: the states before the first step; None: zeros.
             lengths: the length of each row, [B], in any order, each from 0 to T; None: all are T. Nothing is read from
                 padding, and the reverse direction begins at each row's own last step.
+            resets: bool [T, B], or [B, T] with ``batch_first``: True where a new sequence begins, so that nothing of
+                what came before is seen from there on (in the reverse direction: nothing of what comes after is seen
+                before it). At a row's first step it also drops ``state``.
+            all_states: return ``steps`` too.
 
         Returns:
             output: [T, B, D*H] (or [B, T, D*H]) of the last layer; zero beyond a row's length.
             state: after the last step of each row; as it was given where the length is 0.
+            steps: with ``all_states``, the states of all layers and directions after each step: [L*D, T, B, H] (or
+                [L*D, B, T, H]), a tuple where the cell has more than one state; zero beyond a row's length.
 
         Raises:
             ShapeError: an argument has another shape, type or device than said; names it.
         """
-        if input.dim() != 3:
-            axes = "[B, T, I]" if self.batch_first else "[T, B, I]"
-            raise ShapeError(f"input must be {axes}, 3 axes; given {list(input.shape)}, {input.dim()} axes")
-        if not self.batch_first:
-            input = input.transpose(0, 1)
-        output, last = kernels.stack(
+        sizes = {"I": self.input_size}
+        if input.dim() != 3 or input.shape[2] != self.input_size:
+            check("input", input, "B T I" if self.batch_first else "T B I", **sizes)
+        if resets is not None:
+            resets = self._batch_first_resets(resets, input)
+        if self.batch_first:
+            output, last, *steps = self._scan(input, state, lengths, resets, all_states)
+        else:
+            output, last, *steps = self._scan(input.transpose(0, 1), state, lengths, resets, all_states)
+            output = output.transpose(0, 1).contiguous()
+            steps = [tuple(each.transpose(1, 2) for each in states) for states in steps]
+        if not steps:
+            return output, one_or_all(last)
+        return output, one_or_all(last), one_or_all(steps[0])
+
+    def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """One time step, for streaming: what ``forward`` gives for a sequence of one step.
+
+        A sequence fed step by step gives what one call of ``forward`` gives. With the compiled kernels (elman, gru and
+        lstm in float32 or float64 on a CPU) it does so to the last bit, at every size of batch and number of threads:
+        for each gate the products with the input, those with the state, and then the two together are summed in one
+        order. Elsewhere the order is that of torch's matrix products, which may differ with the shape.
+
+        Hooks are not called. Where no gradients are wanted, call it under ``torch.inference_mode()``.
+
+        Args:
+            x: [B, I], or [I] for one sequence.
+            state: what the step before returned: [L*D, B, H] ([L*D, H] for one sequence); None: zeros.
+
+        Returns:
+            output: [B, H] of the last layer ([H] for one sequence).
+            state: after the step.
+
+        Raises:
+            SettingError: the layer reads both ways; or it is in training with masks that are the same at all steps.
+            ShapeError: an argument has another shape, type or device than said; names it.
+        """
+        if self.bidirectional or (self.training and (self.recurrent_dropout or self.weight_dropout)):
+            raise self._no_step()
+        if state is None or torch.compiler.is_compiling():
+            return self._step(x, state)
+        stream: Stream | None = self._stream
+        result = None if stream is None else stream.step(self, x, state)
+        if result is None:
+            result = self._step(x, state)
+            self.__dict__["_stream"] = Stream.after(self, x, state)
+        return result
+
+    def _step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """``step`` the long way."""
+        if x.dim() == 1:
+            output, last = self._step(x.unsqueeze(0), add_batch(state))
+            return output.squeeze(0), drop_batch(last)
+        if x.dim() != 2 or x.shape[1] != self.input_size:
+            check("x", x, "B I", I=self.input_size)
+        output, states = self._scan(x.unsqueeze(1), state, None, None, False)
+        return output.squeeze(1), one_or_all(states)
+
+    def _no_step(self) -> SettingError:
+        if self.bidirectional:
+            return SettingError(
+                "step needs one direction: the reverse one begins at the end",
+                help="make the layer without bidirectional",
+            )
+        return SettingError(
+            "step cannot draw the masks of recurrent_dropout and weight_dropout, which are the same at all steps",
+            help="call eval() on the layer before streaming, or forward in training",
+        )
+
+    # --- from here to the kernels -------------------------------------------------------------------------------------
+
+    def _scan(
+        self, input: Tensor, state: State | None, lengths: Lengths | None, resets: Tensor | None, all_states: bool
+    ) -> tuple[Any, ...]:
+        """``forward`` with [B, T, ...] in and out, whatever the order of the layer, and states always in a tuple."""
+        return kernels.stack(
             self.cell,
             input,
             self._before(state, input),
-            [Weights(*weights) for weights in self.all_weights],
+            self._weights(),
             lengths,
             bidirectional=self.bidirectional,
             dropout=self.dropout,
             training=self.training,
+            resets=resets,
+            options=self._options(input, all_states),
         )
-        return output if self.batch_first else output.transpose(0, 1), last if len(last) > 1 else last[0]
+
+    def _weights(self) -> list[Weights]:
+        """Read anew at each call: any of them may have been replaced."""
+        parameters: dict[str, Any] = self._parameters  # a look-up here costs a fifth of one through nn.Module
+        try:
+            weights = [Weights(*[parameters[name] for name in names]) for names in self._all_weights]
+        except KeyError:  # parametrized, pruned, replicated: tensors under the same names, but no parameters
+            weights = [Weights(*[getattr(self, name) for name in names]) for names in self._all_weights]
+        if self.weight_dropout and self.training:
+            return [one._replace(hh=functional.dropout(one.hh, self.weight_dropout)) for one in weights]
+        return weights
+
+    def _options(self, input: Tensor, all_states: bool) -> list[Options] | None:
+        """What each layer and direction does beyond torch; None: nothing."""
+        if not (all_states or self.recurrent_dropout or self.zoneout or self.precision != "float32"):
+            return None
+        mean = () if self.training else self.zoneout
+        fixed = Options(zoneout=mean, all_states=all_states, precision=self.precision)
+        if not (self.training and (self.recurrent_dropout or self.zoneout)):
+            return [fixed] * len(self._all_weights)
+        hidden, rate = self.hidden_size, self.recurrent_dropout
+        return [
+            fixed._replace(
+                dropout_mask=dropout_mask(input, hidden, rate) if rate else None,
+                zoneout_marks=zoneout_marks(input, hidden, self.zoneout),
+            )
+            for _ in self._all_weights
+        ]
 
     def _before(self, state: State | None, input: Tensor) -> tuple[Tensor, ...]:
         """The states before the first step, always as a tuple."""
         if state is None:
-            zeros = input.new_zeros(len(self._names), input.shape[0], self.hidden_size)
+            zeros = input.new_zeros(len(self._all_weights), input.shape[0], self.hidden_size)
             return (zeros,) * len(self.cell.states)
-        if isinstance(state, Tensor):
-            state = (state,)
+        state = as_tuple(state)
         if len(state) != len(self.cell.states):
             wanted = "a tensor" if len(self.cell.states) == 1 else f"a tuple ({', '.join(self.cell.states)})"
             raise ShapeError(f"state of the cell {self.cell.name} must be {wanted}; given {len(state)} tensors")
-        return tuple(state)
+        return state
+
+    def _batch_first_resets(self, resets: Tensor, input: Tensor) -> Tensor:
+        """[B, T], checked against an input in the layer's order."""
+        sizes = dict(zip("BT" if self.batch_first else "TB", input.shape, strict=False))
+        check("resets", resets, " ".join(sizes), **sizes)
+        return resets if self.batch_first else resets.transpose(0, 1)
+
+    # --- what code written for torch's layers reads -------------------------------------------------------------------
+
+    proj_size = 0
+
+    @property
+    def mode(self) -> str:
+        """Torch's name of the cell: RNN_TANH, RNN_RELU, GRU or LSTM; of other cells their own name."""
+        return CUDNN_MODES.get(self.cell.name, self.cell.name).format(self.cell.nonlinearity.upper())
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters of each layer and direction."""
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for names in self._all_weights for name in names]
+
+    @property
+    def _flat_weights(self) -> list[nn.Parameter]:
+        return [weight for weights in self.all_weights for weight in weights]
+
+    def flatten_parameters(self) -> None:
+        """On CUDA, lays the parameters side by side in memory, as cuDNN wants them; elsewhere does nothing."""
+        if self.cell.name in CUDNN_MODES:
+            nn.RNNBase.flatten_parameters(self)  # type: ignore[arg-type]  # reads the names above and no others
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Recurrent:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.flatten_parameters()
+        return self
 
     def extra_repr(self) -> str:
         text = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
-        if self.num_layers > 1:
-            text += f", num_layers={self.num_layers}"
-        for name in ("batch_first", "bidirectional"):
-            if getattr(self, name):
-                text += f", {name}=True"
-        if not self.bias:
-            text += ", bias=False"
-        if self.dropout:
-            text += f", dropout={self.dropout}"
+        defaults: dict[str, Any] = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
+        defaults |= {"recurrent_dropout": 0.0, "weight_dropout": 0.0, "zoneout": (), "precision": "float32"}
+        for name, default in defaults.items():
+            if getattr(self, name) != default:
+                text += f", {name}={getattr(self, name)}"
         if self.cell.nonlinearity != "tanh":
             text += f", nonlinearity={self.cell.nonlinearity}"
         return text
-
-
-class _DropIn(Recurrent):
-    """What torch's layers take beyond ``Recurrent``: input without a batch, and packed sequences, in and out."""
-
-    def forward(
-        self, input: Tensor | PackedSequence, hx: State | None = None, lengths: Lengths | None = None
-    ) -> tuple[Any, State]:
-        """As in torch: ``output, h_n`` or ``output, (h_n, c_n)``.
-
-        Args:
-            input: [T, B, I], [B, T, I] with ``batch_first``, [T, I] for one sequence, or a PackedSequence.
-            hx: the states before the first step, [L*D, B, H] ([L*D, H] for one sequence); None: zeros.
-            lengths: beyond torch: the length of each row of a padded input, in any order.
-
-        Returns:
-            As ``Recurrent.forward``; a packed output for a packed input; [T, D*H] and [L*D, H] for one sequence.
-
-        Raises:
-            ShapeError: an argument has another shape, type or device than said; names it.
-        """
-        if isinstance(input, PackedSequence):
-            if lengths is not None:
-                raise ShapeError("lengths must not be given with a PackedSequence, which has its own")
-            return self._packed(input, hx)
-        if input.dim() == 2:
-            return self._one_sequence(input, hx, lengths)
-        return super().forward(input, hx, lengths)
-
-    def _packed(self, input: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
-        padded, lengths = pad_packed_sequence(input, batch_first=self.batch_first)
-        output, state = super().forward(padded, hx, lengths)
-        enforce_sorted = input.sorted_indices is None
-        return pack_padded_sequence(output, lengths, self.batch_first, enforce_sorted=enforce_sorted), state
-
-    def _one_sequence(self, input: Tensor, hx: State | None, lengths: Lengths | None) -> tuple[Tensor, State]:
-        axis = 0 if self.batch_first else 1
-        if hx is not None:
-            states = (hx,) if isinstance(hx, Tensor) else hx
-            if any(s.dim() != 2 for s in states):
-                raise ShapeError(f"hx must be [L*D, H] for an input without a batch; given {list(states[0].shape)}")
-            hx = tuple(s.unsqueeze(1) for s in states)
-        output, state = super().forward(input.unsqueeze(axis), hx, lengths)
-        last = state.squeeze(1) if isinstance(state, Tensor) else tuple(s.squeeze(1) for s in state)
-        return output.squeeze(axis), last
-
-    def extra_repr(self) -> str:
-        return super().extra_repr().removeprefix(f"{self.cell.name}, ")
-
-
-class RNN(_DropIn):
-    """``torch.nn.RNN`` by another name: same constructor, same call, state dictionaries exchangeable.
-
-    The equations are in ``seqloom.cells.elman``, the arguments in ``Recurrent``.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(
-            "elman",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            nonlinearity=nonlinearity,
-            device=device,
-            dtype=dtype,
-        )
-
-
-class GRU(_DropIn):
-    """``torch.nn.GRU`` by another name: same constructor, same call, state dictionaries exchangeable.
-
-    The equations are in ``seqloom.cells.gru``, the arguments in ``Recurrent``.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(
-            "gru",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            device=device,
-            dtype=dtype,
-        )
-
-
-class LSTM(_DropIn):
-    """``torch.nn.LSTM`` by another name: same constructor, same call, state dictionaries exchangeable.
-
-    The equations are in ``seqloom.cells.lstm``, the arguments in ``Recurrent``. Projections are not supported.
-
-    Raises:
-        SettingError: ``proj_size`` is not 0.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        if proj_size:
-            raise SettingError(f"proj_size must be 0; given {proj_size}", help="use torch.nn.LSTM for projections")
-        super().__init__(
-            "lstm",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            device=device,
-            dtype=dtype,
-        )
-
-
-def _positive(name: str, size: int) -> int:
-    if size < 1:
-        raise SettingError(f"{name} must be at least 1; given {size}")
-    return size

@@ -50,7 +50,7 @@ class ClassifySettings(DataSettings, TokenizerSettings, RecurrentSettings, Train
     """Column that holds the label; found by itself when not given."""
     tokenizer: TokenizerName = "auto"
     lowercase: bool = True
-    min_frequency: Positive = 2
+    min_frequency: Positive = 5
     vocabulary: VocabularySize = 30_000
     max_length: Positive = 300
     """Tokens of a text that training sees at once (a random stretch); beyond twice as many, prediction reads the
@@ -59,11 +59,11 @@ class ClassifySettings(DataSettings, TokenizerSettings, RecurrentSettings, Train
     """Share of tokens shown as unknown in training."""
     embedding_dropout: Share = 0.2
     """Share of embedding dimensions dropped in training, for a whole text at a time."""
-    cell: CellName = "lstm"
+    cell: CellName = "gru"
     layers: Positive = 1
-    hidden: Positive = 128
+    hidden: Positive = 256
     embedding: Natural = 128
-    bidirectional: bool = True
+    bidirectional: bool = False
     """Read each text in both directions."""
     dropout: Share = 0.5
     pooling: Literal["last", "mean", "max", "mean-max"] = "mean-max"

@@ -1,0 +1,195 @@
+// A cell over time, backward: all gradients, with the gates' gradients of a few steps at a time and never of all.
+#pragma once
+
+#include <optional>
+
+#include "memory.hpp"
+#include "team.hpp"
+#include "threads.hpp"
+
+namespace seqloom::SEQLOOM_TARGET {
+
+template <class Cell, class P>
+class BackwardScan {
+public:
+    using Real = typename P::Real;
+    using Unit = typename P::Unit;
+    using Element = typename P::Element;
+    using V = Vec<Real>;
+
+    BackwardScan(Sizes sizes, const std::byte* packed, const Backward<Real>& call)
+        : layout_(sizes),
+          packed_(packed),
+          call_(call),
+          times_{call},
+          zoneout_(has_zoneout(call)),
+          carries_h_(Cell::carries_h || zoneout_),
+          wants_weights_(call.d_input_weights != nullptr || call.d_hidden_weights != nullptr) {
+        const auto batch = static_cast<double>(call.batch), time = static_cast<double>(call.time);
+        const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
+        const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
+        plan_ = plan(call.threads, call.batch, step, 2 * (step * time + inputs));
+    }
+
+    void run() {
+        rows_.emplace(call_.batch, call_.lengths, plan_.teams);
+        rows_at_once_ = layout_.small() && plan_.members == 1 ? std::min(small_group, rows_->most()) : rows_->most();
+        chunk_ = std::max(chunk_rows, rows_at_once_);
+        Arrays shared_size(nullptr), own_size(nullptr);
+        Shared(shared_size, *this);
+        Own(own_size, *this);
+        shared_bytes_ = shared_size.used();
+        own_bytes_ = own_size.used();
+        const Block memory = acquire(plan_.teams * (shared_bytes_ + plan_.members * own_bytes_));
+        std::vector<char> started(static_cast<std::size_t>(plan_.teams), 0);
+        if (plan_.teams * plan_.members == 1) {
+            work(memory.data(), 0, 0, 1, nullptr, started.data());
+        } else {
+            Barrier barrier(plan_.members);
+            run_team(plan_.teams * plan_.members, [&](int member, int members) noexcept {
+                if (plan_.members > 1) {
+                    if (members == plan_.members) work(memory.data(), 0, member, members, &barrier, started.data());
+                    else if (member == 0) work(memory.data(), 0, 0, 1, nullptr, started.data());  // the pool gave fewer
+                } else {
+                    for (int team = member; team < plan_.teams; team += members)
+                        work(memory.data(), team, 0, 1, nullptr, started.data());
+                }
+            });
+        }
+        run_team(plan_.teams * plan_.members,
+                 [&](int member, int members) noexcept { collect(memory.data(), started.data(), member, members); });
+    }
+
+private:
+    static constexpr int width = lanes<Real>;
+    static constexpr int gates = Cell::gates;
+    static constexpr bool split = Cell::gate_with_extra_bias >= 0;  // two gradients of one gate, one for each side
+    static constexpr long small_group = 24;
+    static constexpr long chunk_rows = 256;  // about so many rows of gates before the products with them
+
+    struct Row {  // where one row of the batch reads and writes in one step
+        const Real *d_output, *d_steps, *stash, *h, *before[2], *mask;
+        long zone;
+        bool first, last, fresh, fresh_after;
+    };
+
+    struct Shared {                        // of a team
+        Unit *hidden_gates, *input_gates;  // gradients of a chunk, in the order of a row of gates
+        Unit* last_gates;                  // of the step that was computed last
+        Real *inputs, *hiddens;            // what those gates were computed from
+        Unit *input_pairs, *hidden_pairs;  // for units of two numbers: rows beside rows
+        Unit *input_gate_pairs, *hidden_gate_pairs;
+        Real* carry[2];                  // gradients of the states before the step that was computed last
+        Real *input_sums, *hidden_sums;  // gradients of the weights, features by gates
+        Real *bias, *extra;
+        Shared(Arrays& arrays, const BackwardScan& scan) noexcept {
+            const auto& layout = scan.layout_;
+            const long gate_row = padded(layout.gate_depth), pairs = P::per_unit == 1 ? 0 : divided_up(scan.chunk_, 2);
+            arrays.take(hidden_gates, scan.chunk_ * gate_row);
+            arrays.take(input_gates, split ? scan.chunk_ * gate_row : 0);
+            if (!split) input_gates = hidden_gates;
+            arrays.take(last_gates, scan.rows_at_once_ * gate_row);
+            arrays.take(inputs, scan.chunk_ * padded(layout.input_blocks * width));
+            arrays.take(hiddens, scan.chunk_ * padded(layout.blocks * width));
+            arrays.take(input_pairs, pairs * padded(layout.input_blocks * width));
+            arrays.take(hidden_pairs, pairs * padded(layout.blocks * width));
+            arrays.take(hidden_gate_pairs, pairs * padded(layout.row));
+            arrays.take(input_gate_pairs, split ? pairs * padded(layout.row) : 0);
+            if (!split) input_gate_pairs = hidden_gate_pairs;
+            for (auto& each : carry) arrays.take(each, scan.rows_at_once_ * padded(layout.blocks * width));
+            arrays.take(input_sums, scan.call_.d_input_weights == nullptr ? 0 : layout.inputs * padded(layout.row));
+            arrays.take(hidden_sums, scan.call_.d_hidden_weights == nullptr ? 0 : layout.hidden * padded(layout.row));
+            arrays.take(bias, layout.row);
+            arrays.take(extra, layout.blocks * width);
+        }
+    };
+
+    struct Own {        // of a member
+        Real* sums;     // of a tile
+        Real* d_input;  // of a chunk
+        Row* table;
+        Own(Arrays& arrays, const BackwardScan& scan) noexcept {
+            arrays.take(sums, tile_rows_limit * tile_vectors * width);
+            arrays.take(d_input, scan.call_.d_input.data == nullptr
+                                     ? 0
+                                     : scan.chunk_ * padded(scan.layout_.input_blocks * width));
+            arrays.take(table, scan.rows_at_once_);
+        }
+    };
+
+    Shared shared_of(std::byte* memory, int team) const noexcept {
+        Arrays arrays(memory + team * shared_bytes_);
+        return Shared(arrays, *this);
+    }
+
+    // One member of one team: its rows, a group at a time.
+    void work(std::byte* memory, int team, int member, int members, Barrier* barrier, char* started) noexcept {
+        Arrays own_memory(memory + plan_.teams * shared_bytes_ + (team * plan_.members + member) * own_bytes_);
+        Member me(*this, shared_of(memory, team), Own(own_memory, *this), member, members, barrier);
+        const long* rows = rows_->of(team);
+        const long count = rows_->count(team),
+                   groups = std::max<long>(1, divided_up(count, std::max<long>(rows_at_once_, 1)));
+        me.clear_bias();
+        for (long group = 0; group < groups; ++group) {
+            const Share part(count, static_cast<int>(group), static_cast<int>(groups));
+            me.scan(rows + part.first, part.last - part.first);
+        }
+        if (member == 0) started[team] = me.started();
+    }
+
+    // Adds up the teams and puts weights and biases into the order of the arrays of the caller.
+    void collect(std::byte* memory, const char* started, int member, int members) const noexcept {
+        const Share share(layout_.blocks * gates, member, members);
+        for (long n = share.first; n < share.last; ++n) {
+            const long block = n / gates, gate = n % gates;
+            const long to = gate * layout_.hidden + block * width;
+            collect_rows(memory, started, &Shared::input_sums, n, call_.d_input_weights, to, block, layout_.inputs);
+            collect_rows(memory, started, &Shared::hidden_sums, n, call_.d_hidden_weights, to, block, layout_.hidden);
+            V input_bias{}, hidden_bias{};
+            for (int team = 0; team < plan_.teams; ++team) {
+                const Shared of = shared_of(memory, team);
+                const V bias = load(of.bias + n * width);
+                input_bias += bias;
+                hidden_bias += gate == Cell::gate_with_extra_bias ? load(of.extra + block * width) : bias;
+            }
+            if (call_.d_input_bias != nullptr) store_valid(call_.d_input_bias + to, input_bias, layout_.valid(block));
+            if (call_.d_hidden_bias != nullptr)
+                store_valid(call_.d_hidden_bias + to, hidden_bias, layout_.valid(block));
+        }
+    }
+
+    void collect_rows(std::byte* memory, const char* started, Real* Shared::* sums, long column, Real* to,
+                      long first_row, long block, long features) const noexcept {
+        if (to == nullptr) return;
+        const long stride = padded(layout_.row);
+        const int valid = layout_.valid(block);
+        for (long feature = 0; feature < features; feature += width) {
+            const int count = static_cast<int>(std::min<long>(width, features - feature));
+            V square[width] = {};
+            for (int team = 0; team < plan_.teams; ++team) {
+                if (!started[team]) continue;
+                const Real* from = shared_of(memory, team).*sums + feature * stride + column * width;
+                for (int n = 0; n < count; ++n) square[n] += load(from + n * stride);
+            }
+            transpose<Real>(square);
+            for (int lane = 0; lane < valid; ++lane)
+                store_valid(to + (first_row + lane) * features + feature, square[lane], count);
+        }
+    }
+
+    class Member;
+
+    Layout<Cell, P> layout_;
+    const std::byte* packed_;
+    const Backward<Real>& call_;
+    Times<Real> times_;
+    bool zoneout_, carries_h_, wants_weights_;
+    Plan plan_;
+    long rows_at_once_ = 0, chunk_ = 0;
+    std::size_t shared_bytes_ = 0, own_bytes_ = 0;
+    std::optional<Rows> rows_;
+};
+
+}  // namespace seqloom::SEQLOOM_TARGET
+
+#include "backward_member.hpp"

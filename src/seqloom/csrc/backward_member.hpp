@@ -1,0 +1,428 @@
+// What one thread does backward in time for a group of rows. Part of backward.hpp.
+#pragma once
+
+#include "backward.hpp"
+
+namespace seqloom::SEQLOOM_TARGET {
+
+template <class Cell, class P>
+class BackwardScan<Cell, P>::Member {
+public:
+    Member(const BackwardScan& scan, Shared buffers, Own scratch, int number, int count, Barrier* meeting) noexcept
+        : whole(scan), shared(buffers), own(scratch), member(number), members(count), barrier(meeting) {}
+
+    void clear_bias() noexcept {
+        for (long block = blocks().first; block < blocks().last; ++block) {
+            for (int g = 0; g < gates; ++g) store(shared.bias + (block * gates + g) * width, V{});
+            store(shared.extra + block * width, V{});
+        }
+    }
+
+    void scan(const long* rows, long count) noexcept {
+        rows_ = rows;
+        count_ = count;
+        begin(count);
+        const long last = count == 0 ? 0 : times().length(rows[0]);
+        const Unit* after = nullptr;  // gates of step s + 1
+        long active = 0, active_after = 0;
+        for (long s = last - 1; s >= 0;) {
+            long filled = 0, at = 0;
+            const long newest = s;
+            for (; s >= 0; --s) {
+                while (active < count && times().length(rows[active]) > s) ++active;
+                if (filled > 0 && filled + active > whole.chunk_) break;
+                step(s, active, filled, after, active_after);
+                meet();
+                at = filled;
+                after = shared.hidden_gates + at * gate_row();
+                active_after = active;
+                filled += active;
+            }
+            finish_chunk(newest, s, filled);
+            const Share part(active_after, member, members);
+            std::copy_n(after + part.first * gate_row(), (part.last - part.first) * gate_row(),
+                        shared.last_gates + part.first * gate_row());
+            meet();
+            after = shared.last_gates;
+        }
+        finish(count, after, active_after);
+    }
+
+    bool started() const noexcept { return started_; }
+
+private:
+    const Layout<Cell, P>& layout() const noexcept { return whole.layout_; }
+    const Times<Real>& times() const noexcept { return whole.times_; }
+    long gate_row() const noexcept { return padded(layout().gate_depth); }
+    long state_row() const noexcept { return padded(layout().blocks * width); }
+    long input_row() const noexcept { return padded(layout().input_blocks * width); }
+    long sums_row() const noexcept { return padded(layout().row); }
+    long column_panels() const noexcept { return divided_up(layout().blocks, tile_vectors); }
+    Share panels() const noexcept { return Share(column_panels(), member, members); }
+    Share blocks() const noexcept {
+        Share share = panels();
+        share.first *= tile_vectors;
+        share.last = std::min(layout().blocks, share.last * tile_vectors);
+        return share;
+    }
+    void meet() const noexcept {
+        if (barrier != nullptr) barrier->wait();
+    }
+
+    // Gradients of the last states; a row of no length hands them on.
+    void begin(long count) noexcept {
+        const auto& call = whole.call_;
+        for (long i = 0; i < count; ++i) {
+            const long row = rows_[i];
+            for (long block = blocks().first; block < blocks().last; ++block) {
+                const long unit = block * width, index = row * layout().hidden + unit;
+                const int valid = layout().valid(block);
+                for (int n = 0; n < Cell::states; ++n) {
+                    const V d = call.d_after[n] == nullptr ? V{} : load_valid(call.d_after[n] + index, valid);
+                    store(shared.carry[n] + i * state_row() + unit, d);
+                    if (times().length(row) == 0 && call.d_before[n] != nullptr)
+                        store_valid(call.d_before[n] + index, d, valid);
+                }
+            }
+        }
+        meet();
+    }
+
+    // Where a row stands in its last step.
+    Row place(long row) const noexcept {
+        const auto& call = whole.call_;
+        const long s = times().length(row) - 1, hidden = layout().hidden, t = times().at(row, s);
+        Row at;
+        at.last = true;
+        at.fresh_after = false;
+        at.d_output = call.d_output.data == nullptr
+                          ? nullptr
+                          : call.d_output.data + row * call.d_output.row + t * call.d_output.time;
+        at.d_steps = call.d_steps == nullptr ? nullptr : call.d_steps + row * call.output.row + t * call.output.time;
+        at.stash = call.stash + layout().stash_index(call.batch, call.time, row, s);
+        at.h = call.output.data + row * call.output.row + t * call.output.time;
+        at.before[1] = Cell::states > 1 ? call.before[1] + row * hidden : nullptr;
+        at.mask = call.mask == nullptr ? nullptr : call.mask + row * hidden;
+        at.zone = (row * call.time + t) * hidden;
+        look_back(at, row, s);
+        return at;
+    }
+
+    // ... and in step s, from where it stood in step s + 1.
+    void move_back(Row& at, long row, long s) const noexcept {
+        const auto& call = whole.call_;
+        const long step = call.reverse ? 1 : -1;
+        at.last = false;
+        at.fresh_after = at.fresh;
+        if (at.d_output != nullptr) at.d_output += step * call.d_output.time;
+        if (at.d_steps != nullptr) at.d_steps += step * call.output.time;
+        at.stash -= layout().stash_step(call.batch);
+        at.h += step * call.output.time;
+        at.zone += step * layout().hidden;
+        look_back(at, row, s);
+    }
+
+    void look_back(Row& at, long row, long s) const noexcept {
+        const auto& call = whole.call_;
+        at.first = s == 0;
+        at.fresh = times().fresh(row, s);
+        at.before[0] =
+            at.first ? call.before[0] + row * layout().hidden : at.h + (call.reverse ? 1 : -1) * call.output.time;
+    }
+
+    // Gradients of the gates of step s, from those of step s + 1 for the rows that had one.
+    void step(long s, long count, long offset, const Unit* after, long count_after) noexcept {
+        for (long i = 0; i < count_after; ++i) move_back(own.table[i], rows_[i], s);
+        for (long i = count_after; i < count; ++i) own.table[i] = place(rows_[i]);
+        const Share share = panels();
+        for (long panel = share.first; panel < share.last; ++panel) {
+            const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().blocks - panel * tile_vectors));
+            const auto* weights = layout().hidden_columns(whole.packed_, panel);
+            const auto rule = [&](long first, long rows) {
+                for (int n = 0; n < vectors; ++n)
+                    pointwise(panel * tile_vectors + n, first, rows, offset, own.sums + n * width, vectors * width);
+            };
+            for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product) {
+                product(layout().gate_depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width,
+                        own.sums, vectors * width, nullptr, 0);
+                rule(first, rows);
+            });
+            for_tiles<P>(count - count_after, vectors, [&](long first, long rows, Tile<P> product) {
+                product(0, after, 0, 0, weights, 0, own.sums, vectors * width, nullptr, 0);
+                rule(count_after + first, rows);
+            });
+        }
+    }
+
+    // The pointwise rule for one block of units of a tile's rows, and the sums of their biases.
+    void pointwise(long block, long first, long rows, long offset, const Real* sums, long row_of_sums) noexcept {
+        const int valid = layout().valid(block);
+        V bias[gates] = {}, extra{};
+        for (long r = 0; r < rows; ++r) {
+            const long i = first + r;
+            const Row& at = own.table[i];
+            V d_state[Cell::states], d_input[gates], d_hidden[gates];
+            gather_gradients(at, i, block, valid, load(sums + r * row_of_sums), d_state);
+            rule(at, block, valid, d_state, d_input, d_hidden);
+            unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+                if (n > 0 || whole.carries_h_)
+                    store(shared.carry[n] + i * state_row() + block * width, at.fresh ? V{} : d_state[n]);
+            });
+            auto* hidden_gates =
+                reinterpret_cast<Element*>(shared.hidden_gates + (offset + i) * gate_row()) + block * gates * width;
+            auto* input_gates =
+                reinterpret_cast<Element*>(shared.input_gates + (offset + i) * gate_row()) + block * gates * width;
+            unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
+                P::put(hidden_gates + g * width, d_hidden[g]);
+                if constexpr (split) P::put(input_gates + g * width, d_input[g]);
+                bias[g] += d_input[g];
+                if constexpr (g == Cell::gate_with_extra_bias) extra += d_hidden[g];
+            });
+        }
+        unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
+            Real* to = shared.bias + (block * gates + g) * width;
+            store(to, load(to) + bias[g]);
+        });
+        if constexpr (split) store(shared.extra + block * width, load(shared.extra + block * width) + extra);
+    }
+
+    // The gradients of the states after this step, from all that was computed from them.
+    SEQLOOM_INLINE void gather_gradients(const Row& at, long i, long block, int valid, V product,
+                                         V (&d_state)[Cell::states]) const noexcept {
+        const long unit = block * width;
+        if (at.mask != nullptr) product *= load_valid(at.mask + unit, valid);
+        V d = at.fresh_after ? V{} : product;
+        if (at.d_output != nullptr) d += load_valid(at.d_output + unit, valid);
+        if (at.last || whole.carries_h_) d += load(shared.carry[0] + i * state_row() + unit);
+        d_state[0] = d;
+        if constexpr (Cell::states > 1) {
+            d_state[1] = load(shared.carry[1] + i * state_row() + unit);
+            if (at.d_steps != nullptr) d_state[1] += load_valid(at.d_steps + unit, valid);
+        }
+    }
+
+    // The cell's rule, and zoneout around it.
+    SEQLOOM_INLINE void rule(const Row& at, long block, int valid, V (&d_state)[Cell::states], V (&d_input)[gates],
+                             V (&d_hidden)[gates]) const noexcept {
+        const long unit = block * width;
+        V stashed[Cell::stashed + 1], before[Cell::states] = {}, h{};
+        unroll<Cell::stashed>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+            stashed[n] = load(at.stash + unit * layout().stash_vectors + n * width);
+        });
+        if (!at.fresh) {
+            if (Cell::reads_h || whole.zoneout_) before[0] = load_valid(at.before[0] + unit, valid);
+            if constexpr (Cell::states > 1) {
+                before[1] = at.first ? load_valid(at.before[1] + unit, valid)
+                                     : load(at.stash - layout().stash_step(whole.call_.batch) +
+                                            unit * layout().stash_vectors + Cell::stashed * width);
+            }
+        }
+        if constexpr (Cell::reads_after) h = load_valid(at.h + unit, valid);
+        if (!whole.zoneout_) return Cell::backward(stashed, before, h, d_state, d_input, d_hidden);
+
+        V kept[Cell::states], handed_on[Cell::states];
+        unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+            kept[n] = kept_share<Real>(whole.call_, n, at.zone + unit, valid);
+            handed_on[n] = kept[n] * d_state[n];
+            d_state[n] -= handed_on[n];
+        });
+        // What the cell proposed, from what zoneout made of it; where all was kept, its gradient is zero anyway.
+        if constexpr (Cell::reads_after) h = kept[0] == V{} + 1 ? V{} : (h - kept[0] * before[0]) / (1 - kept[0]);
+        Cell::backward(stashed, before, h, d_state, d_input, d_hidden);
+        unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA { d_state[n] += handed_on[n]; });
+    }
+
+    // --- the products of a chunk ------------------------------------------------------------------------------------
+
+    // With the gates of `filled` rows, which are those of the steps from `newest` down to `oldest + 1`.
+    void finish_chunk(long newest, long oldest, long filled) noexcept {
+        if (whole.call_.d_input.data != nullptr) input_gradients(newest, oldest, filled);
+        if (!whole.wants_weights_) return;
+        gather_rows(newest, oldest);
+        long depth = filled;
+        if constexpr (P::per_unit == 2) {
+            meet();
+            depth = divided_up(filled, 2);
+            pair_rows(filled);
+        }
+        meet();
+        const Share strips = Share(divided_up(layout().blocks * gates, tile_vectors), member, members);
+        for (long strip = strips.first; strip < strips.last; ++strip) {
+            if (whole.call_.d_input_weights != nullptr) {
+                weight_gradients(strip, depth, layout().inputs, inputs_operand(), input_row(), input_gates_operand(),
+                                 shared.input_sums);
+            }
+            if (whole.call_.d_hidden_weights != nullptr) {
+                weight_gradients(strip, depth, layout().hidden, hiddens_operand(), state_row(), hidden_gates_operand(),
+                                 shared.hidden_sums);
+            }
+        }
+        started_ = true;
+    }
+
+    const Unit* inputs_operand() const noexcept { return operand(shared.inputs, shared.input_pairs); }
+    const Unit* hiddens_operand() const noexcept { return operand(shared.hiddens, shared.hidden_pairs); }
+    const Unit* input_gates_operand() const noexcept {
+        return P::per_unit == 1 ? shared.input_gates : shared.input_gate_pairs;
+    }
+    const Unit* hidden_gates_operand() const noexcept {
+        return P::per_unit == 1 ? shared.hidden_gates : shared.hidden_gate_pairs;
+    }
+    const Unit* operand(const Real* numbers, const Unit* pairs) const noexcept {
+        if constexpr (P::per_unit == 1) return numbers;
+        else return pairs;
+    }
+
+    void weight_gradients(long strip, long depth, long features, const Unit* values, long values_row,
+                          const Unit* gradients, Real* sums) const noexcept {
+        const long column = strip * tile_vectors * width;
+        const int vectors =
+            static_cast<int>(std::min<long>(tile_vectors, layout().blocks * gates - strip * tile_vectors));
+        const long gradients_row = P::per_unit == 1 ? gate_row() : sums_row();
+        multiply<P>(features, vectors, depth, values, 1, values_row, gradients + column, gradients_row, sums + column,
+                    sums_row(), started_ ? sums + column : nullptr, sums_row());
+    }
+
+    // Calls body(position, row, s) for this member's part of the chunk's rows.
+    template <typename Body>
+    void for_rows(long newest, long oldest, Body&& body) const noexcept {
+        long position = 0, active = 0;
+        for (long s = newest; s > oldest; --s) {
+            active = active_at(s, active);
+            const Share part(active, member, members);
+            for (long i = part.first; i < part.last; ++i) body(position + i, rows_[i], s);
+            position += active;
+        }
+    }
+    long active_at(long s, long active) const noexcept {
+        while (active < count_ && times().length(rows_[active]) > s) ++active;
+        return active;
+    }
+
+    void input_gradients(long newest, long oldest, long filled) noexcept {
+        const auto& d_input = whole.call_.d_input;
+        const Share part(filled, member, members);
+        const long panels_of_input = divided_up(layout().input_blocks, tile_vectors);
+        for (long panel = 0; panel < panels_of_input; ++panel) {
+            const int vectors =
+                static_cast<int>(std::min<long>(tile_vectors, layout().input_blocks - panel * tile_vectors));
+            multiply<P>(part.last - part.first, vectors, layout().gate_depth,
+                        shared.input_gates + part.first * gate_row(), gate_row(), 1,
+                        layout().input_columns(whole.packed_, panel), vectors * width,
+                        own.d_input + panel * tile_vectors * width, input_row(), nullptr, 0);
+        }
+        long position = 0, active = 0;
+        for (long s = newest; s > oldest; --s, position += active) {
+            active = active_at(s, active);
+            for (long i = std::max(0L, part.first - position); i < std::min(active, part.last - position); ++i) {
+                std::copy_n(own.d_input + (position + i - part.first) * input_row(), layout().inputs,
+                            d_input.data + rows_[i] * d_input.row + times().at(rows_[i], s) * d_input.time);
+            }
+        }
+    }
+
+    // The inputs and the h that the gates of the chunk were computed from.
+    void gather_rows(long newest, long oldest) noexcept {
+        const auto& call = whole.call_;
+        const long hidden = layout().hidden;
+        for_rows(newest, oldest, [&](long position, long row, long s) {
+            std::copy_n(call.input.data + row * call.input.row + times().at(row, s) * call.input.time, layout().inputs,
+                        shared.inputs + position * input_row());
+            Real* h = shared.hiddens + position * state_row();
+            if (times().fresh(row, s)) {
+                std::fill_n(h, hidden, Real{});
+                return;
+            }
+            std::copy_n(s == 0 ? call.before[0] + row * hidden
+                               : call.output.data + row * call.output.row + times().at(row, s - 1) * call.output.time,
+                        hidden, h);
+            if (call.mask != nullptr) {
+                for (long unit = 0; unit < hidden; ++unit) h[unit] *= call.mask[row * hidden + unit];
+            }
+        });
+    }
+
+    // Units of two numbers along the rows, which are the depth of the weights' gradients; a row without a partner gets
+    // zeros.
+    void pair_rows(long filled) noexcept {
+        const Share pairs(divided_up(filled, 2), member, members);
+        for (long pair = pairs.first; pair < pairs.last; ++pair) {
+            const long even = 2 * pair, odd = 2 * pair + 1;
+            const bool partner = odd < filled;
+            const auto numbers = [&](const Real* from, long row, long count, Unit* to) {
+                for (long n = 0; n < count; n += width) {
+                    zip<P>(load(from + even * row + n), partner ? load(from + odd * row + n) : V{},
+                           to + pair * row + n);
+                }
+            };
+            const auto elements = [&](const Unit* from, Unit* to) {
+                const auto* low = reinterpret_cast<const Element*>(from + even * gate_row());
+                const auto* high = reinterpret_cast<const Element*>(from + odd * gate_row());
+                to += pair * sums_row();
+                for (long n = 0; n < layout().row; ++n) {
+                    to[n] = low[n] | (partner ? static_cast<Unit>(high[n]) << 16 : Unit{});
+                }
+            };
+            numbers(shared.inputs, input_row(), layout().input_blocks * width, shared.input_pairs);
+            numbers(shared.hiddens, state_row(), layout().blocks * width, shared.hidden_pairs);
+            elements(shared.hidden_gates, shared.hidden_gate_pairs);
+            if constexpr (split) elements(shared.input_gates, shared.input_gate_pairs);
+        }
+    }
+
+    // --- the end ----------------------------------------------------------------------------------------------------
+
+    // Gradients of the states before the first step, and zeros beyond each row's length.
+    void finish(long count, const Unit* after, long count_after) noexcept {
+        const auto& call = whole.call_;
+        const Share share = panels();
+        for (long panel = share.first; panel < share.last && call.d_before[0] != nullptr; ++panel) {
+            const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().blocks - panel * tile_vectors));
+            for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product) {
+                product(layout().gate_depth, after + first * gate_row(), gate_row(), 1,
+                        layout().hidden_columns(whole.packed_, panel), vectors * width, own.sums, vectors * width,
+                        nullptr, 0);
+                for (int n = 0; n < vectors; ++n)
+                    first_states(panel * tile_vectors + n, first, rows, own.sums + n * width, vectors * width);
+            });
+        }
+        if (Cell::states > 1 && call.d_before[1] != nullptr) {
+            for (long i = 0; i < count_after; ++i) {
+                for (long block = blocks().first; block < blocks().last; ++block) {
+                    store_valid(call.d_before[1] + rows_[i] * layout().hidden + block * width,
+                                load(shared.carry[1] + i * state_row() + block * width), layout().valid(block));
+                }
+            }
+        }
+        for (long i = 0; member == 0 && call.d_input.data != nullptr && i < count; ++i) {
+            for (long t = times().length(rows_[i]); t < call.time; ++t) {
+                std::fill_n(call.d_input.data + rows_[i] * call.d_input.row + t * call.d_input.time, layout().inputs,
+                            Real{});
+            }
+        }
+        meet();
+    }
+
+    void first_states(long block, long first, long rows, const Real* sums, long row_of_sums) const noexcept {
+        const auto& call = whole.call_;
+        const int valid = layout().valid(block);
+        for (long r = 0; r < rows; ++r) {
+            const long i = first + r, index = rows_[i] * layout().hidden + block * width;
+            V d = load(sums + r * row_of_sums);
+            if (call.mask != nullptr) d *= load_valid(call.mask + index, valid);
+            if (whole.carries_h_) d += load(shared.carry[0] + i * state_row() + block * width);
+            store_valid(call.d_before[0] + index, times().fresh(rows_[i], 0) ? V{} : d, valid);
+        }
+    }
+
+    const BackwardScan& whole;
+    Shared shared;
+    Own own;
+    int member, members;
+    Barrier* barrier;
+    const long* rows_ = nullptr;
+    long count_ = 0;
+    bool started_ = false;
+};
+
+}  // namespace seqloom::SEQLOOM_TARGET

@@ -1,0 +1,77 @@
+// What a compiled cell is: its pointwise rule on one vector of units, forward and backward. To add a cell, write a file
+// like gru.cpp: a struct as below, and SEQLOOM_CELL at its end. The equations stand in cells/x.py, which judges it.
+//
+//   static constexpr int gates;                 G, at most 4
+//   static constexpr int states;                1 or 2; the first is h
+//   static constexpr int stashed;               vectors that forward leaves for backward, at most 4
+//   static constexpr int gate_with_extra_bias;  the gate whose hidden side stands apart (its bias, its gradient), or -1
+//   static constexpr bool reads_h;              h enters the rule itself, not only the product
+//   static constexpr bool reads_after;          backward reads the h that forward gave
+//   static constexpr bool carries_h;            backward gives a gradient of h beside the one through the product
+//
+//   forward(sum, input, extra, state, stashed)
+//     sum[G]      products of h with the hidden weights
+//     input[G]    products of x with the input weights, with the biases
+//     extra       the bias of the gate that stands apart
+//     state       before the step; after it on return
+//     stashed     written
+//   backward(stashed, before, after, d_state, d_input, d_hidden)
+//     before      the states before the step
+//     after       h after it
+//     d_state     gradients of the states after the step; of those before it on return, but for the part of h that runs
+//                 through the product
+//     d_input[G], d_hidden[G]   written: gradients of the gates, as the input's and as the hidden side sees them; the
+//     same
+//                 but for the gate that stands apart
+#pragma once
+
+#include "backward.hpp"
+#include "forward.hpp"
+#include "math.hpp"
+#include "registry.hpp"
+
+namespace seqloom::SEQLOOM_TARGET {
+
+template <class Cell, class P>
+Kernels<typename P::Real> kernels_of() noexcept {
+    using Real = typename P::Real;
+    return {
+        Cell::gates,
+        [](Sizes sizes) { return Layout<Cell, P>(sizes).forward_bytes(); },
+        [](Sizes sizes) { return Layout<Cell, P>(sizes).backward_bytes(); },
+        [](Sizes sizes, long batch, long time) {
+            return static_cast<std::size_t>(Layout<Cell, P>(sizes).stash_row()) * static_cast<std::size_t>(batch) *
+                   static_cast<std::size_t>(time);
+        },
+        &pack_forward<Cell, P>,
+        &pack_backward<Cell, P>,
+        [](Sizes sizes, const std::byte* packed, const Forward<Real>& call) {
+            ForwardScan<Cell, P>(sizes, packed, call).run();
+        },
+        [](Sizes sizes, const std::byte* packed, const Backward<Real>& call) {
+            BackwardScan<Cell, P>(sizes, packed, call).run();
+        },
+    };
+}
+
+}  // namespace seqloom::SEQLOOM_TARGET
+
+// Makes a cell known to find_kernels under this name, for the target that this file is compiled for. `Rule` is a
+// template on the type of number. The target with bf16 products differs from the one below it in nothing else.
+#if defined(__AVX512BF16__)
+#define SEQLOOM_CELL(name, Rule)                                                           \
+    namespace seqloom::SEQLOOM_TARGET {                                                    \
+    static const Registration<float> Rule##_bfloat16(name, target, Precision::bfloat16,    \
+                                                     kernels_of<Rule<float>, Bfloat16>()); \
+    }
+#else
+#define SEQLOOM_CELL(name, Rule)                                                                \
+    namespace seqloom::SEQLOOM_TARGET {                                                         \
+    static const Registration<float> Rule##_float(name, target, Precision::exact,               \
+                                                  kernels_of<Rule<float>, Plain<float>>());     \
+    static const Registration<double> Rule##_double(name, target, Precision::exact,             \
+                                                    kernels_of<Rule<double>, Plain<double>>()); \
+    static const Registration<float> Rule##_bfloat16(name, target, Precision::bfloat16,         \
+                                                     kernels_of<Rule<float>, Bfloat16>());      \
+    }
+#endif

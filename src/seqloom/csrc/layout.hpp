@@ -1,0 +1,244 @@
+// How the numbers of a layer lie in memory inside the kernels, and how weights get there.
+//
+// Units are cut into blocks of one vector. A row of gates runs block by block, and within a block gate by gate, so that
+// a tile ends with all the gates of its units. Units beyond H in the last block have zero weights.
+#pragma once
+
+#include "products.hpp"
+#include "scan.hpp"
+
+namespace seqloom::SEQLOOM_TARGET {
+
+constexpr long divided_up(long a, long b) noexcept { return (a + b - 1) / b; }
+
+// A row stride that keeps neighbouring rows off the same cache sets: never a multiple of 4 KiB.
+constexpr long padded(long units) noexcept { return divided_up(units, 16) * 16 + 16; }
+
+template <class Cell, class P>
+struct Layout {
+    using Real = typename P::Real;
+    using Unit = typename P::Unit;
+    static constexpr int width = lanes<Real>;
+    static constexpr int gates = Cell::gates;
+    static_assert(gates <= tile_vectors);
+    static constexpr int panel_blocks = tile_vectors / gates;                 // in a panel of forward
+    static constexpr int stash_vectors = Cell::stashed + (Cell::states - 1);  // a block of units and step
+
+    long inputs, hidden;
+    long blocks;                                 // of hidden units
+    long input_blocks;                           // of input features
+    long panels;                                 // of forward
+    long row;                                    // numbers in a row of gates
+    long input_depth, hidden_depth, gate_depth;  // units in a row of the input, of h and of gates
+
+    explicit Layout(Sizes sizes) noexcept
+        : inputs(sizes.inputs),
+          hidden(sizes.hidden),
+          blocks(divided_up(hidden, width)),
+          input_blocks(divided_up(inputs, width)),
+          panels(divided_up(blocks, panel_blocks)),
+          row(blocks * gates * width),
+          input_depth(divided_up(inputs, P::per_unit)),
+          hidden_depth(divided_up(hidden, P::per_unit)),
+          gate_depth(row / P::per_unit) {}
+
+    int panel_vectors(long panel) const noexcept {
+        return static_cast<int>(std::min<long>(panel_blocks, blocks - panel * panel_blocks)) * gates;
+    }
+    // How many of a block's units there really are.
+    int valid(long block) const noexcept { return static_cast<int>(std::min<long>(width, hidden - block * width)); }
+
+    // --- packed weights of forward: biases [row], the bias inside the reset [blocks], panels of the input, of h ------
+    std::size_t forward_bytes() const noexcept {
+        return (row + blocks * width) * sizeof(Real) + row * (input_depth + hidden_depth) * sizeof(Unit);
+    }
+    const Real* bias(const std::byte* packed) const noexcept { return reinterpret_cast<const Real*>(packed); }
+    const Real* extra_bias(const std::byte* packed) const noexcept { return bias(packed) + row; }
+    const Unit* input_panel(const std::byte* packed, long panel) const noexcept {
+        const auto* first = reinterpret_cast<const Unit*>(extra_bias(packed) + blocks * width);
+        return first + panel * panel_blocks * gates * width * input_depth;
+    }
+    const Unit* hidden_panel(const std::byte* packed, long panel) const noexcept {
+        return input_panel(packed, 0) + row * input_depth + panel * panel_blocks * gates * width * hidden_depth;
+    }
+
+    // --- packed weights of backward: columns of h in panels of up to 4 blocks, then columns of the input
+    // --------------
+    std::size_t backward_bytes() const noexcept { return gate_depth * (blocks + input_blocks) * width * sizeof(Unit); }
+    const Unit* hidden_columns(const std::byte* packed, long panel) const noexcept {
+        return reinterpret_cast<const Unit*>(packed) + panel * tile_vectors * width * gate_depth;
+    }
+    const Unit* input_columns(const std::byte* packed, long panel) const noexcept {
+        return hidden_columns(packed, 0) + blocks * width * gate_depth + panel * tile_vectors * width * gate_depth;
+    }
+
+    // Units in a row of h and of gates with all blocks, also the lanes that stand for nothing.
+    long hidden_stride() const noexcept { return blocks * width / P::per_unit; }
+
+    // The stash of step s of a row: what lies together is read together.
+    long stash_row() const noexcept { return blocks * stash_vectors * width; }
+    long stash_index(long batch, long time, long row, long s) const noexcept {
+        return (small() ? row * time + s : s * batch + row) * stash_row();
+    }
+    long stash_step(long batch) const noexcept { return small() ? stash_row() : batch * stash_row(); }
+    // Small weights stay in the nearest cache: then a few rows at a time run through all steps.
+    bool small() const noexcept { return forward_bytes() <= 256 * 1024; }
+};
+
+// Exchanges rows and columns of a square of vectors (Eklundh's exchanges of ever larger squares).
+template <typename U>
+SEQLOOM_INLINE void transpose(Vec<U> (&rows)[lanes<U>]) noexcept {
+    constexpr int width = lanes<U>;
+    const auto exchange = [&]<int size, int... lane>(std::integer_sequence<int, size>,
+                                                     std::integer_sequence<int, lane...>) SEQLOOM_INLINE_LAMBDA {
+        unroll<width>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+            constexpr int i = n;
+            if constexpr ((i & size) == 0) {
+                const Vec<U> a = rows[i], b = rows[i + size];
+                rows[i] = __builtin_shufflevector(a, b, ((lane & size) == 0 ? lane : lane - size + width)...);
+                rows[i + size] = __builtin_shufflevector(a, b, ((lane & size) == 0 ? lane + size : lane + width)...);
+            }
+        });
+    };
+    constexpr auto all = std::make_integer_sequence<int, width>{};
+    exchange(std::integer_sequence<int, 1>{}, all);
+    if constexpr (width > 2) exchange(std::integer_sequence<int, 2>{}, all);
+    if constexpr (width > 4) exchange(std::integer_sequence<int, 4>{}, all);
+    if constexpr (width > 8) exchange(std::integer_sequence<int, 8>{}, all);
+}
+
+// Up to one vector of units from `count` numbers; units beyond them are zero.
+template <class P>
+SEQLOOM_INLINE Vec<typename P::Unit> load_units(const typename P::Real* from, long count) noexcept {
+    constexpr int width = lanes<typename P::Real>;
+    if constexpr (P::per_unit == 1) {
+        return load_part(from, static_cast<int>(std::min<long>(count, width)));
+    } else {
+        alignas(64) typename P::Element elements[2 * width];
+        const int low = static_cast<int>(std::min<long>(count, width));
+        const int high = static_cast<int>(std::clamp<long>(count - width, 0, width));
+        P::put(elements, load_part(from, low));
+        P::put(elements + width, high > 0 ? load_part(from + width, high) : Vec<typename P::Real>{});
+        Vec<typename P::Unit> units;
+        std::memcpy(&units, elements, sizeof units);
+        return units;
+    }
+}
+
+// Writes `count` numbers as units, the last one filled up with zero.
+template <class P>
+inline void to_units(const typename P::Real* from, long count, typename P::Unit* to) noexcept {
+    if constexpr (P::per_unit == 1) {
+        constexpr int width = lanes<typename P::Real>;
+        if (count <= width) store_part(to, load_part(from, static_cast<int>(count)), static_cast<int>(count));
+        else std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(*from));
+    } else {
+        constexpr long step = lanes<typename P::Real>;  // units
+        const long units = divided_up(count, 2);
+        for (long u = 0; u < units; u += step) {
+            const auto v = load_units<P>(from + 2 * u, count - 2 * u);
+            if (units - u >= step) std::memcpy(to + u, &v, sizeof v);
+            else std::memcpy(to + u, &v, static_cast<std::size_t>(units - u) * sizeof(*to));
+        }
+    }
+}
+
+// panel[d * stride + lane] = unit d of row `lane` of `from` ([rows, depth numbers]); zero for lanes >= rows.
+template <class P>
+inline void pack_transposed(const typename P::Real* from, long row, int rows, long count, typename P::Unit* panel,
+                            long stride) noexcept {
+    using Unit = typename P::Unit;
+    constexpr int width = lanes<typename P::Real>;
+    const long depth = divided_up(count, P::per_unit);
+    for (long d = 0; d < depth; d += width) {
+        Vec<Unit> square[width];
+        for (int r = 0; r < width; ++r) {
+            square[r] =
+                r < rows ? load_units<P>(from + r * row + d * P::per_unit, count - d * P::per_unit) : Vec<Unit>{};
+        }
+        transpose<Unit>(square);
+        for (int n = 0; n < width && d + n < depth; ++n)
+            std::memcpy(panel + (d + n) * stride, &square[n], sizeof square[n]);
+    }
+}
+
+template <class Cell, class P>
+void pack_forward(Sizes sizes, const Weights<typename P::Real>& weights, std::byte* packed) noexcept {
+    using Real = typename P::Real;
+    using Unit = typename P::Unit;
+    const Layout<Cell, P> layout(sizes);
+    constexpr int width = layout.width, gates = layout.gates;
+    auto* bias = const_cast<Real*>(layout.bias(packed));
+    auto* extra = const_cast<Real*>(layout.extra_bias(packed));
+    for (long block = 0; block < layout.blocks; ++block) {
+        const long panel = block / layout.panel_blocks, first = block * width,
+                   stride = layout.panel_vectors(panel) * width;
+        const int valid = layout.valid(block);
+        for (int gate = 0; gate < gates; ++gate) {
+            const long from = gate * sizes.hidden + first,
+                       column = (block % layout.panel_blocks * gates + gate) * width;
+            const auto part = [&](const Real* values) {
+                return values == nullptr ? Vec<Real>{} : load_part(values + from, valid);
+            };
+            const bool apart = gate == Cell::gate_with_extra_bias;
+            store(bias + (block * gates + gate) * width,
+                  apart ? part(weights.input_bias) : part(weights.input_bias) + part(weights.hidden_bias));
+            if (apart) store(extra + first, part(weights.hidden_bias));
+            pack_transposed<P>(weights.input + from * sizes.inputs, sizes.inputs, valid, sizes.inputs,
+                               const_cast<Unit*>(layout.input_panel(packed, panel)) + column, stride);
+            pack_transposed<P>(weights.hidden + from * sizes.hidden, sizes.hidden, valid, sizes.hidden,
+                               const_cast<Unit*>(layout.hidden_panel(packed, panel)) + column, stride);
+        }
+        if (Cell::gate_with_extra_bias < 0) store(extra + first, Vec<Real>{});
+    }
+}
+
+// One vector of units, each of an element of `even` and the same one of `odd`.
+template <class P>
+SEQLOOM_INLINE void zip(Vec<typename P::Real> even, Vec<typename P::Real> odd, typename P::Unit* to) noexcept {
+    constexpr int width = lanes<typename P::Real>;
+    typename P::Element low[width], high[width];
+    P::put(low, even);
+    P::put(high, odd);
+    for (int lane = 0; lane < width; ++lane) to[lane] = low[lane] | static_cast<typename P::Unit>(high[lane]) << 16;
+}
+
+// Units of rows of gates beside columns: for each unit of gates, in the order of a row of gates, all columns.
+template <class Cell, class P>
+void pack_columns(const Layout<Cell, P>& layout, const typename P::Real* weights, long columns,
+                  typename P::Unit* packed) noexcept {
+    using Real = typename P::Real;
+    constexpr int width = Layout<Cell, P>::width;
+    const long blocks = divided_up(columns, width);
+    for (long d = 0; d < layout.gate_depth; ++d) {
+        const long at = d * P::per_unit, lane = at % width, gate = at / width % layout.gates,
+                   block = at / width / layout.gates;
+        const int there = std::clamp<int>(layout.valid(block) - static_cast<int>(lane), 0, P::per_unit);
+        const Real* rows = weights + (gate * layout.hidden + block * width + lane) * columns;
+        for (long column = 0; column < blocks; ++column) {
+            const long panel = column / tile_vectors,
+                       vectors = std::min<long>(tile_vectors, blocks - panel * tile_vectors);
+            auto* to = packed + panel * tile_vectors * width * layout.gate_depth +
+                       (d * vectors + column % tile_vectors) * width;
+            const int count = static_cast<int>(std::min<long>(width, columns - column * width));
+            const auto part = [&](int n) {
+                return n < there ? load_part(rows + n * columns + column * width, count) : Vec<Real>{};
+            };
+            if constexpr (P::per_unit == 1) {
+                store(to, part(0));
+            } else {
+                zip<P>(part(0), part(1), to);
+            }
+        }
+    }
+}
+
+template <class Cell, class P>
+void pack_backward(Sizes sizes, const Weights<typename P::Real>& weights, std::byte* packed) noexcept {
+    using Unit = typename P::Unit;
+    const Layout<Cell, P> layout(sizes);
+    pack_columns(layout, weights.hidden, sizes.hidden, const_cast<Unit*>(layout.hidden_columns(packed, 0)));
+    pack_columns(layout, weights.input, sizes.inputs, const_cast<Unit*>(layout.input_columns(packed, 0)));
+}
+
+}  // namespace seqloom::SEQLOOM_TARGET

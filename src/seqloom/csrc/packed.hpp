@@ -1,0 +1,42 @@
+// The weights of a layer in the kernels' own order, kept for as long as they stay the same.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include "memory.hpp"
+#include "scan.hpp"
+
+namespace seqloom {
+
+template <typename T>
+class Packed {
+public:
+    // Packs for forward. `kernels` lives as long as the program; the arrays of `weights` are read during the call
+    // alone.
+    Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weights);
+
+    // Whether `weights` still hold the numbers that were packed: a checksum of all of them, or of a sample.
+    bool matches(const Weights<T>& weights, bool whole) const noexcept;
+
+    std::size_t stash_size(long batch, long time) const { return kernels_.stash_size(sizes_, batch, time); }
+    void forward(const Forward<T>& call) const { kernels_.forward(sizes_, forward_.data(), call); }
+
+    // Packs for backward when it is called first; safe from several threads at once.
+    void backward(const Weights<T>& weights, const Backward<T>& call);
+
+    Sizes sizes() const noexcept { return sizes_; }
+
+private:
+    std::uint64_t checksum(const Weights<T>& weights, bool whole) const noexcept;
+
+    const Kernels<T>& kernels_;
+    Sizes sizes_;
+    Block forward_;
+    std::optional<Block> backward_;
+    std::once_flag backward_packed_;
+    std::uint64_t whole_, sample_;
+};
+
+}  // namespace seqloom

@@ -1,0 +1,155 @@
+// Matrix products, a tile of registers at a time: the one place where a kernel spends its time.
+//
+// A *unit* is what one lane multiplies at once: a number, or a pair of bf16 numbers. A row operand A holds units along
+// the depth of the product; a panel B holds, for each unit of depth, a few vectors that lie side by side. The sum over
+// the depth always runs from the first unit to the last in one accumulator a lane, so a result has the same bits
+// whatever tile it falls into.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "simd.hpp"
+
+namespace seqloom::SEQLOOM_TARGET {
+
+inline constexpr int tile_vectors = 4;  // the widest panel
+
+// How many rows a tile of so many vectors has: the accumulators fill the registers, but for what a step loads.
+constexpr int tile_rows(int vectors) noexcept {
+    if (registers == 32) return vectors == 4 ? 6 : 8;
+    return vectors == 4 ? 3 : vectors == 3 ? 4 : vectors == 2 ? 6 : 8;
+}
+inline constexpr int tile_rows_limit = 8;
+
+// Products of numbers of type T.
+template <typename T>
+struct Plain {
+    using Real = T;
+    using Unit = T;
+    using Element = T;                  // of a row operand
+    static constexpr int per_unit = 1;  // elements in a unit
+
+    static SEQLOOM_INLINE Vec<T> multiply_add(Unit a, const Unit* b, Vec<T> c) noexcept {
+        return fma(splat(a), load(b), c);
+    }
+
+    // Writes the elements of one vector.
+    static SEQLOOM_INLINE void put(Element* to, Vec<T> v) noexcept { store(to, v); }
+};
+
+// Products of bf16 numbers (the upper half of a float, rounded to nearest even), summed in float.
+struct Bfloat16 {
+    using Real = float;
+    using Unit = std::uint32_t;  // the even element in the lower half
+    using Element = std::uint16_t;
+    static constexpr int per_unit = 2;
+
+    static SEQLOOM_INLINE Vec<float> multiply_add(Unit a, const Unit* b, Vec<float> c) noexcept {
+#if defined(__AVX512BF16__)
+        const __m512i pairs = _mm512_loadu_si512(b);
+        return (Vec<float>)_mm512_dpbf16_ps((__m512)c, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)pairs);
+#else
+        using Pairs = Vec<std::uint32_t>;
+        const Pairs pairs = load(b);
+        const auto even = (Vec<float>)(pairs << 16), odd = (Vec<float>)(pairs & 0xffff0000u);
+        c = fma(splat(std::bit_cast<float>(a << 16)), even, c);
+        return fma(splat(std::bit_cast<float>(a & 0xffff0000u)), odd, c);
+#endif
+    }
+
+    static SEQLOOM_INLINE void put(Element* to, Vec<float> v) noexcept {
+#if defined(__AVX512BF16__)
+        const auto half = _mm512_cvtneps_pbh((__m512)v);
+        std::memcpy(to, &half, sizeof half);
+#else
+        for (int lane = 0; lane < lanes<float>; ++lane) to[lane] = rounded(v[lane]);
+#endif
+    }
+
+    static SEQLOOM_INLINE Element rounded(float value) noexcept {
+        const auto bits = std::bit_cast<std::uint32_t>(value);
+        if (value != value) return static_cast<Element>((bits >> 16) | 0x40u);  // stays NaN
+        return static_cast<Element>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+    }
+};
+
+// out[r][v] = start[r][v] + the sum over d < depth of a[r * a_row + d * a_depth] * b[d * b_depth + v * lanes].
+//
+// `start` may be null (zeros), one row for all (start_row 0), or `out` itself (start_row out_row). Strides in units,
+// those of out and start in numbers. Rows and vectors are the template's; nothing else is read or written.
+template <class P, int Rows, int Vectors>
+void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const typename P::Unit* b, long b_depth,
+          typename P::Real* out, long out_row, const typename P::Real* start, long start_row) noexcept {
+    using Real = typename P::Real;
+    constexpr int width = lanes<Real>;
+    Vec<Real> sums[Rows][Vectors];
+    if (start == nullptr) {
+        unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+            unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { sums[r][v] = Vec<Real>{}; });
+        });
+    } else {
+        unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+            unroll<Vectors>([&](auto v)
+                                SEQLOOM_INLINE_LAMBDA { sums[r][v] = load(start + r * start_row + v * width); });
+        });
+    }
+    for (long d = 0; d < depth; ++d, a += a_depth, b += b_depth) {
+        unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+            const auto unit = a[r * a_row];
+            unroll<Vectors>(
+                [&](auto v) SEQLOOM_INLINE_LAMBDA { sums[r][v] = P::multiply_add(unit, b + v * width, sums[r][v]); });
+        });
+    }
+    unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+        unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { store(out + r * out_row + v * width, sums[r][v]); });
+    });
+}
+
+template <class P>
+using Tile = void (*)(long, const typename P::Unit*, long, long, const typename P::Unit*, long, typename P::Real*, long,
+                      const typename P::Real*, long) noexcept;
+
+// The tile of so many rows and vectors, 1 <= rows <= tile_rows(vectors), 1 <= vectors <= tile_vectors.
+template <class P>
+inline Tile<P> tile_of(int rows, int vectors) noexcept {
+    static constexpr auto table = []<int... v>(std::integer_sequence<int, v...>) {
+        constexpr auto line = []<int vectors, int... r>(std::integer_sequence<int, r...>) {
+            return std::array<Tile<P>, tile_rows_limit>{
+                (r < tile_rows(vectors) ? &tile<P, (r < tile_rows(vectors) ? r + 1 : 1), vectors> : nullptr)...};
+        };
+        return std::array<std::array<Tile<P>, tile_rows_limit>, tile_vectors>{
+            line.template operator()<v + 1>(std::make_integer_sequence<int, tile_rows_limit>{})...};
+    }(std::make_integer_sequence<int, tile_vectors>{});
+    return table[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(rows - 1)];
+}
+
+// Calls body(first, rows, tile) for tiles that cover `rows` rows evenly: 32 rows in sixes are 6, 6, 5, 5, 5, 5.
+template <class P, typename Body>
+SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
+    if (rows <= 0) return;
+    const long limit = tile_rows(vectors), tiles = (rows + limit - 1) / limit;
+    const long least = rows / tiles, larger = rows % tiles;
+    const Tile<P> small = tile_of<P>(static_cast<int>(least), vectors);
+    const Tile<P> large = larger == 0 ? small : tile_of<P>(static_cast<int>(least) + 1, vectors);
+    long first = 0;
+    for (long n = 0; n < tiles; ++n) {
+        const long count = least + (n < larger);
+        body(first, count, n < larger ? large : small);
+        first += count;
+    }
+}
+
+// The whole of one panel's product: `tile` for all rows.
+template <class P>
+void multiply(long rows, int vectors, long depth, const typename P::Unit* a, long a_row, long a_depth,
+              const typename P::Unit* b, long b_depth, typename P::Real* out, long out_row,
+              const typename P::Real* start, long start_row) noexcept {
+    for_tiles<P>(rows, vectors, [&](long first, long, Tile<P> product) {
+        product(depth, a + first * a_row, a_row, a_depth, b, b_depth, out + first * out_row, out_row,
+                start == nullptr ? nullptr : start + first * start_row, start_row);
+    });
+}
+
+}  // namespace seqloom::SEQLOOM_TARGET

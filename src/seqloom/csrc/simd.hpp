@@ -1,0 +1,136 @@
+// One vector register of the target this file is compiled for, so that all kernels are written once.
+//
+// The build compiles each kernel file once for each target, with the target's flags and SEQLOOM_TARGET set to its name,
+// which is also the namespace: nothing of one target is ever linked to another's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#ifndef SEQLOOM_TARGET
+#error "SEQLOOM_TARGET must name the target that this file is compiled for"
+#endif
+
+#include "isa.hpp"
+
+#define SEQLOOM_INLINE inline __attribute__((always_inline))
+#define SEQLOOM_INLINE_LAMBDA __attribute__((always_inline))
+
+namespace seqloom::SEQLOOM_TARGET {
+
+inline constexpr Isa target = Isa::SEQLOOM_TARGET;
+
+#if defined(__AVX512F__)
+inline constexpr std::size_t vector_bytes = 64;
+inline constexpr int registers = 32;
+#elif defined(__AVX2__)
+inline constexpr std::size_t vector_bytes = 32;
+inline constexpr int registers = 16;
+#else
+inline constexpr std::size_t vector_bytes = 16;
+inline constexpr int registers = 16;
+#endif
+
+// T is float or double. Arithmetic and comparison are the compiler's own (GCC's and Clang's vector extension); a
+// comparison gives a vector of integers of the same width, all ones where true.
+template <typename T>
+struct VecOf {
+    typedef T type __attribute__((vector_size(vector_bytes)));
+};
+template <typename T>
+using Vec = typename VecOf<T>::type;
+template <typename T>
+inline constexpr int lanes = static_cast<int>(vector_bytes / sizeof(T));
+
+template <typename T>
+using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+
+template <typename T>
+SEQLOOM_INLINE Vec<T> splat(T value) noexcept {
+    return value - Vec<T>{};  // exact for every value, and no addition is left of it
+}
+
+// [lanes<T>] values at any alignment.
+template <typename T>
+SEQLOOM_INLINE Vec<T> load(const T* from) noexcept {
+    Vec<T> v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+template <typename T>
+SEQLOOM_INLINE void store(T* to, Vec<T> v) noexcept {
+    std::memcpy(to, &v, sizeof v);
+}
+
+// A store past the caches, to memory aligned to a vector; others see it after stream_end().
+template <typename T>
+SEQLOOM_INLINE void stream(T* to, Vec<T> v) noexcept {
+#if defined(__AVX512F__)
+    _mm512_stream_si512((__m512i*)to, (__m512i)v);
+#elif defined(__AVX2__)
+    _mm256_stream_si256((__m256i*)to, (__m256i)v);
+#else
+    store(to, v);
+#endif
+}
+SEQLOOM_INLINE void stream_end() noexcept {
+#if defined(__AVX2__) || defined(__AVX512F__)
+    _mm_sfence();
+#endif
+}
+
+// The first `count` values, 0 <= count <= lanes<T>; the others are zero, and their memory is not touched.
+template <typename T>
+SEQLOOM_INLINE Vec<T> load_part(const T* from, int count) noexcept {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1u), from);
+    else return (Vec<T>)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1u), from);
+#else
+    Vec<T> v{};
+    std::memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(T));
+    return v;
+#endif
+}
+
+template <typename T>
+SEQLOOM_INLINE void store_part(T* to, Vec<T> v, int count) noexcept {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1u), (__m512)v);
+    else _mm512_mask_storeu_pd(to, (__mmask8)((1u << count) - 1u), (__m512d)v);
+#else
+    std::memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(T));
+#endif
+}
+
+// a * b + c, rounded once where the target can. V is Vec<float> or Vec<double>.
+template <typename V>
+SEQLOOM_INLINE V fma(V a, V b, V c) noexcept {
+    [[maybe_unused]] constexpr bool single = std::is_same_v<V, Vec<float>>;
+#if defined(__AVX512F__)
+    if constexpr (single) return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+    else return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif defined(__AVX2__)
+    if constexpr (single) return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+    else return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
+
+// Calls body(integral_constant 0), ..., body(integral_constant N - 1) as straight code: GCC keeps arrays of vectors in
+// registers only where no loop is left.
+template <int N, typename Body>
+SEQLOOM_INLINE void unroll(Body&& body) noexcept {
+    [&]<int... n>(std::integer_sequence<int, n...>)
+        SEQLOOM_INLINE_LAMBDA { (body(std::integral_constant<int, n>{}), ...); }(std::make_integer_sequence<int, N>{});
+}
+
+}  // namespace seqloom::SEQLOOM_TARGET

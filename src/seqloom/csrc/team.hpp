@@ -1,0 +1,154 @@
+// Who computes what: rows of the batch for teams, units for the members of a team.
+#pragma once
+
+#include <numeric>
+#include <vector>
+
+#include "layout.hpp"
+
+namespace seqloom::SEQLOOM_TARGET {
+
+// A large batch is split: each thread is a team of its own and never waits. With few rows for each thread the units are
+// split: all members of the one team meet after each step. What is tiny stays on one thread.
+struct Plan {
+    int teams = 1, members = 1;
+};
+
+// `step` is what the products of one step of all rows take on one thread, `whole` all products; in microseconds.
+inline Plan plan(int threads, long batch, double step, double whole) noexcept {
+    constexpr double worth_a_thread = 6;   // waking another thread takes 2 to 3 while it still waits for work
+    constexpr double worth_a_meeting = 2;  // of two threads, which takes 0.5
+    constexpr long rows_enough = 8;        // a tile's worth of rows for each thread
+    threads = static_cast<int>(std::min<double>(threads, whole / worth_a_thread));
+    if (threads <= 1) return {};
+    if (batch >= rows_enough * threads) return {threads, 1};
+    if (step / threads >= worth_a_meeting) return {1, threads};
+    return {static_cast<int>(std::min<long>(threads, divided_up(batch, 2))), 1};
+}
+
+// Microseconds of one thread for the product of `rows` rows with so many weights, read from the second cache at best.
+template <typename Unit>
+double product_time(double rows, double weights) noexcept {
+    constexpr double operations = 1e5, bytes = 8e4;  // a microsecond; of fp32 products on a core of 2022
+    return std::max(2 * rows * weights / operations, weights * sizeof(Unit) / bytes);
+}
+
+// The rows of each team: consecutive ones where all have the same length, else dealt out in order of falling length, so
+// that in each step the rows that still run are the first ones, and all teams have about as much to do.
+class Rows {
+public:
+    Rows(long batch, const std::int64_t* lengths, int teams) : rows_(static_cast<std::size_t>(batch)), teams_(teams) {
+        std::vector<long> order(rows_.size());
+        std::iota(order.begin(), order.end(), 0L);
+        if (lengths == nullptr) {
+            rows_ = std::move(order);
+            return;
+        }
+        std::stable_sort(order.begin(), order.end(), [&](long a, long b) { return lengths[a] > lengths[b]; });
+        long* to = rows_.data();
+        for (int team = 0; team < teams; ++team) {
+            for (long n = team; n < batch; n += teams) *to++ = order[static_cast<std::size_t>(n)];
+        }
+        dealt_ = true;
+    }
+
+    const long* of(int team) const noexcept { return rows_.data() + first(team); }
+    long count(int team) const noexcept { return first(team + 1) - first(team); }
+    long most() const noexcept { return divided_up(static_cast<long>(rows_.size()), teams_); }
+
+private:
+    long first(int team) const noexcept {
+        const long batch = static_cast<long>(rows_.size());
+        if (!dealt_) return batch * team / teams_;
+        return batch / teams_ * team + std::min<long>(team, batch % teams_);
+    }
+
+    std::vector<long> rows_;
+    int teams_;
+    bool dealt_ = false;
+};
+
+// A part of [0, count) for each member: [first, last).
+struct Share {
+    long first, last;
+    Share(long count, int member, int members) noexcept
+        : first(count * member / members), last(count * (member + 1) / members) {}
+};
+
+// Cuts one block of memory into arrays aligned to 64 bytes. Called once with null to count, once with the memory.
+class Arrays {
+public:
+    explicit Arrays(std::byte* memory) noexcept : memory_(memory) {}
+    template <typename T>
+    void take(T*& array, long count) noexcept {
+        array = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + used_);
+        used_ += divided_up(count * static_cast<long>(sizeof(T)), 64) * 64;
+    }
+    std::size_t used() const noexcept { return static_cast<std::size_t>(used_); }
+
+private:
+    std::byte* memory_;
+    long used_ = 0;
+};
+
+// Where a row stands in one step.
+template <typename T>
+struct Times {
+    const Scan<T>& scan;
+    long length(long row) const noexcept {
+        return scan.lengths == nullptr ? scan.time : static_cast<long>(scan.lengths[row]);
+    }
+    // The time that is read in step s, 0 <= s < length(row).
+    long at(long row, long s) const noexcept { return scan.reverse ? length(row) - 1 - s : s; }
+    bool fresh(long row, long s) const noexcept {
+        return scan.fresh != nullptr && scan.fresh[row * scan.time + at(row, s)] != 0;
+    }
+};
+
+template <typename T>
+SEQLOOM_INLINE Vec<T> load_valid(const T* from, int valid) noexcept {
+    return valid == lanes<T> ? load(from) : load_part(from, valid);
+}
+template <typename T>
+SEQLOOM_INLINE void store_valid(T* to, Vec<T> v, int valid) noexcept {
+    if (valid == lanes<T>) store(to, v);
+    else store_part(to, v, valid);
+}
+
+// All ones in the first `valid` lanes.
+template <typename T>
+SEQLOOM_INLINE auto valid_lanes(int valid) noexcept {
+    Vec<Integer<T>> index;
+    unroll<lanes<T>>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+        constexpr int lane = n;
+        index[lane] = lane;
+    });
+    return index < (Vec<Integer<T>>{} + static_cast<Integer<T>>(valid));
+}
+
+// kept * before + (1 - kept) * after: exactly one of them where kept is 0 or 1.
+template <typename V>
+SEQLOOM_INLINE V blend(V kept, V before, V after) noexcept {
+    return fma(kept, before, after - kept * after);
+}
+
+// 0 or 1 for each of a vector's units, from bytes.
+template <typename T>
+SEQLOOM_INLINE Vec<T> load_marks(const std::uint8_t* from, int valid) noexcept {
+    T marks[lanes<T>] = {};
+    for (int lane = 0; lane < valid; ++lane) marks[lane] = from[lane] != 0 ? T{1} : T{0};
+    return load(marks);
+}
+
+// The share of a state that stays as it was.
+template <typename T>
+SEQLOOM_INLINE Vec<T> kept_share(const Scan<T>& scan, int state, long index, int valid) noexcept {
+    return scan.zone[state] != nullptr ? load_marks<T>(scan.zone[state] + index, valid) : splat(scan.rate[state]);
+}
+
+template <typename T>
+inline bool has_zoneout(const Scan<T>& scan) noexcept {
+    return scan.zone[0] != nullptr || scan.zone[1] != nullptr || scan.rate[0] != 0 || scan.rate[1] != 0;
+}
+
+}  // namespace seqloom::SEQLOOM_TARGET

@@ -1,0 +1,46 @@
+"""What training adds to a recurrence so that it generalises: masks, drawn from torch's generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["dropout_mask", "zoneout_marks"]
+
+
+def dropout_mask(input: Tensor, hidden: int, rate: float) -> Tensor:
+    """Factors for the recurrent state, the same at every step of a sequence: 0, or 1 / (1 - rate).
+
+    Source: Y. Gal, Z. Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks",
+    arXiv:1512.05287 (2016), section 4; scaled in training, so that evaluation needs no factor.
+
+    Args:
+        input: [B, T, I], which gives B, the type and the device.
+        hidden: H.
+        rate: the share of zeros.
+
+    Returns:
+        [B, H].
+    """
+    return functional.dropout(input.new_ones(input.shape[0], hidden), rate)
+
+
+def zoneout_marks(input: Tensor, hidden: int, rates: Sequence[float]) -> tuple[Tensor, ...]:
+    """Marks where each state stays as it was.
+
+    Source: D. Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations",
+    arXiv:1606.01305v4 (2017), section 3.
+
+    Args:
+        input: [B, T, I], which gives B, T and the device.
+        hidden: H.
+        rates: the share of marks, for each state.
+
+    Returns:
+        bool [B, T, H] for each state.
+    """
+    batch, time, _ = input.shape
+    return tuple(input.new_empty((batch, time, hidden), dtype=torch.bool).bernoulli_(rate) for rate in rates)

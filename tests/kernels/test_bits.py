@@ -1,0 +1,119 @@
+"""What must not change a bit: the number of threads, the other rows, how many steps a call takes, the order of axes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seqloom.kernels import Options
+from tests.kernels.problems import CELL_IDS, CELLS, assert_close, assert_equal, gradients, make, options
+
+cells = pytest.mark.parametrize(("name", "nonlinearity"), CELLS, ids=CELL_IDS)
+types = pytest.mark.parametrize(
+    ("dtype", "precision"),
+    [(torch.float32, "float32"), (torch.float64, "float32"), (torch.float32, "bfloat16")],
+    ids=["float32", "float64", "bfloat16"],
+)
+SIZES = [(1, 50, 33, 257), (3, 17, 100, 33), (33, 20, 17, 65), (100, 9, 1, 32), (64, 12, 128, 256)]  # B, T, I, H
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """As many threads as before, whatever a test sets."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def problem_of(name, nonlinearity, size, dtype, precision, which="plain"):
+    batch, time, features, hidden = size
+    sizes = {"batch": batch, "time": time, "features": features, "hidden": hidden}
+    problem = make(name, nonlinearity, **sizes, dtype=dtype)
+    problem.options = options(problem, which)._replace(precision=precision)
+    return problem
+
+
+def ragged(size):
+    return torch.randint(0, size[1] + 1, (size[0],), generator=torch.Generator().manual_seed(2))
+
+
+@cells
+@types
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_number_of_threads(name, nonlinearity, dtype, precision, size):
+    """Outputs, states and their gradients; the gradients of weights are sums, and may round otherwise."""
+    problem = problem_of(name, nonlinearity, size, dtype, precision)
+    few = 1 + len(problem.state)
+    for lengths in (None, ragged(size)):
+        found = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results = problem.run(lengths=lengths)
+            found.append((results, gradients(results, problem.leaves)))
+        torch.set_num_threads(1)
+        for results, derivatives in found[1:]:
+            assert_equal(results, found[0][0])
+            assert_equal(derivatives[:few], found[0][1][:few])
+            tolerance = {"rtol": 1e-11, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-3}
+            assert_close(derivatives[few:], found[0][1][few:], **tolerance)
+
+
+@cells
+@types
+@pytest.mark.parametrize("size", SIZES[1:], ids=str)
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_other_rows(name, nonlinearity, dtype, precision, size, count):
+    """A row gives what it gives alone, beside fewer rows, and in another order."""
+    torch.set_num_threads(count)
+    problem = problem_of(name, nonlinearity, size, dtype, precision)
+    lengths = ragged(size)
+    results = problem.run(lengths=lengths)
+    derivatives = gradients([results[0].square()], problem.leaves[: 1 + len(problem.state)])
+    for rows in ([size[0] - 1], list(range(size[0] // 2 + 1)), list(reversed(range(size[0])))):
+        part = make(name, nonlinearity)
+        part.cell, part.weights = problem.cell, problem.weights
+        part.input = problem.input.detach()[rows].requires_grad_()
+        part.state = tuple(each.detach()[rows].requires_grad_() for each in problem.state)
+        given = part.run(lengths=lengths[rows], options=problem.options)
+        assert_equal(given, [each[rows] for each in results])
+        weighed = torch.linspace(-1, 2, results[0].numel(), dtype=dtype).view_as(results[0])[rows]
+        total = (given[0].square() * weighed).sum()
+        assert_equal(torch.autograd.grad(total, [part.input, *part.state]), [each[rows] for each in derivatives])
+
+
+@cells
+@types
+@pytest.mark.parametrize("batch", [1, 5, 40])
+def test_step_by_step(name, nonlinearity, dtype, precision, batch):
+    """As text is streamed: T calls of one step, each beginning where the one before it ended."""
+    problem = problem_of(name, nonlinearity, (batch, 20, 33, 65), dtype, precision)
+    with torch.no_grad():
+        output, *last = problem.run(options=Options(precision=precision))
+        state = problem.state
+        for t in range(20):
+            part = make(name, nonlinearity)
+            part.cell, part.weights, part.state = problem.cell, problem.weights, state
+            part.input = problem.input[:, t : t + 1]
+            one, *state = part.run(options=Options(precision=precision))
+            assert torch.equal(one[:, 0], output[:, t])
+    assert_equal(state, last)
+
+
+def test_strides():
+    """A transposed [T, B, I] gives the bits of [B, T, I]."""
+    problem = problem_of("lstm", "tanh", (33, 20, 17, 65), torch.float32, "float32", "all")
+    results = problem.run()
+    derivatives = gradients(results, problem.leaves)
+    problem.input = problem.input.detach().transpose(0, 1).contiguous().transpose(0, 1).requires_grad_()
+    again = problem.run()
+    assert_equal(again, results)
+    assert_equal(gradients(again, problem.leaves), derivatives)
+
+
+def test_the_same_twice():
+    torch.set_num_threads(2)
+    problem = problem_of("gru", "tanh", (64, 12, 128, 256), torch.float32, "float32", "all")
+    first, second = problem.run(), problem.run()
+    assert_equal(first, second)
+    assert_equal(gradients(first, problem.leaves), gradients(second, problem.leaves))
