@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 import torch.utils.flop_counter
@@ -11,6 +13,7 @@ from seqloom import GRU, LSTM, RNN
 from seqloom.errors import ShapeError
 from seqloom.kernels import Options
 from seqloom.kernels.calls import given
+from seqloom.kernels.compiled import compiled_scan
 from seqloom.kernels.operator import operator_scan
 from seqloom.kernels.packed import KINDS
 from tests.kernels.problems import CELL_IDS, CELLS, LENGTHS, OPTIONS, assert_equal, gradients, make, options
@@ -21,10 +24,11 @@ cells = pytest.mark.parametrize(("name", "nonlinearity"), CELLS, ids=CELL_IDS)
 layers = pytest.mark.parametrize("layer", [RNN, GRU, LSTM])
 
 
-def arguments(problem, lengths=None, reverse=True):
+def arguments(problem, lengths=None, reverse=True, time_first=False):
     """Of the operator itself, but for its last."""
     lengths = None if lengths is None else torch.tensor(lengths)
-    scan = given(problem.input, problem.state, lengths, reverse, problem.options)
+    input = problem.input.detach().transpose(0, 1).requires_grad_() if time_first else problem.input
+    scan = given(input, problem.state, lengths, reverse, problem.options, time_first)
     kind = KINDS[problem.cell.name, problem.cell.nonlinearity]
     all_steps = problem.options.all_states and len(problem.state) > 1
     return (kind, problem.options.precision, all_steps, *problem.weights, *scan)
@@ -42,7 +46,7 @@ def test_keeps_the_contract_of_operators(name, nonlinearity, time, which):
     problem.options = options(problem, which)
     operator = torch.ops.seqloom.scan.default
     opcheck(operator, (*arguments(problem, [time, min(time, 1), 0]), False))
-    opcheck(operator, (*arguments(problem, reverse=False), True))
+    opcheck(operator, (*arguments(problem, reverse=False, time_first=True), True))
 
 
 @cases
@@ -67,6 +71,17 @@ def test_as_the_compiled_way(name, nonlinearity, which, lengths):
     problem = make(name, nonlinearity)
     problem.options = options(problem, which)
     wanted, result = problem.run(lengths=lengths), problem.run(operator_scan, lengths)
+    assert_equal(result, wanted)
+    assert_equal(gradients(result, problem.leaves), gradients(wanted, problem.leaves))
+
+
+def test_time_first():
+    problem = make("lstm")
+    problem.options = options(problem, "all")
+    problem.input = problem.input.detach().transpose(0, 1).contiguous().requires_grad_()
+    ways = [functools.partial(way, time_first=True) for way in (operator_scan, compiled_scan)]
+    result, wanted = (problem.run(way, LENGTHS) for way in ways)
+    assert result[0].shape == (7, 5, 9)
     assert_equal(result, wanted)
     assert_equal(gradients(result, problem.leaves), gradients(wanted, problem.leaves))
 

@@ -88,30 +88,11 @@ def forward(packed: Packed, scan: Given, all_steps: bool, stash: Tensor | None) 
     c_after = None if c is None else memory(c)
     steps = memory(output) if all_steps else None
     packed.forward(
-        torch.get_num_threads(),
-        batch,
-        time,
-        reverse,
-        input.data_ptr(),
-        row,
-        step,
-        output.data_ptr(),
-        output_row,
-        output_step,
-        h.data_ptr(),
-        _address(c),
-        h_after.data_ptr(),
-        _address(c_after),
-        _address(steps),
-        _address(lengths),
-        _address(fresh),
-        _address(mask),
-        _address(marks_0),
-        _address(marks_1),
-        rate_0,
-        rate_1,
-        _address(stash),
-    )
+        torch.get_num_threads(), batch, time, reverse,
+        input.data_ptr(), row, step, output.data_ptr(), output_row, output_step,
+        h.data_ptr(), _address(c), h_after.data_ptr(), _address(c_after), _address(steps), _address(lengths),
+        _address(fresh), _address(mask), _address(marks_0), _address(marks_1), rate_0, rate_1, _address(stash),
+    )  # fmt: skip
     return [each for each in (output, h_after, c_after, steps) if each is not None]
 
 
@@ -144,7 +125,7 @@ def backward(
     row, step, _ = input.stride()
     output_row, output_step, _ = output.stride()
     d_output, d_output_row, d_output_step = _side_by_side(incoming[0])
-    d_h_after, d_c_after, d_steps = _gradients_of_states(incoming, output, c is not None)
+    d_h_after, d_c_after, d_steps = _gradients_of_states(incoming, two=c is not None)
     d_input, d_row, d_step = None, 0, 0
     if wanted[0]:
         d_input = sequence(input, input.shape[2])
@@ -159,44 +140,13 @@ def backward(
     d_bias_ih = memory(bias_ih) if wanted[5] and bias_ih is not None else None
     d_bias_hh = memory(bias_hh) if wanted[6] and bias_hh is not None else None
     packed.backward(
-        torch.get_num_threads(),
-        batch,
-        time,
-        reverse,
-        ih.data_ptr(),
-        hh.data_ptr(),
-        input.data_ptr(),
-        row,
-        step,
-        output.data_ptr(),
-        output_row,
-        output_step,
-        h.data_ptr(),
-        _address(c),
-        _address(d_output),
-        d_output_row,
-        d_output_step,
-        _address(d_h_after),
-        _address(d_c_after),
-        _address(d_steps),
-        _address(lengths),
-        _address(fresh),
-        _address(mask),
-        _address(marks_0),
-        _address(marks_1),
-        rate_0,
-        rate_1,
-        stash.data_ptr(),
-        _address(d_input),
-        d_row,
-        d_step,
-        _address(d_h),
-        _address(d_c),
-        _address(d_ih),
-        _address(d_hh),
-        _address(d_bias_ih),
-        _address(d_bias_hh),
-    )
+        torch.get_num_threads(), batch, time, reverse, ih.data_ptr(), hh.data_ptr(),
+        input.data_ptr(), row, step, output.data_ptr(), output_row, output_step, h.data_ptr(), _address(c),
+        _address(d_output), d_output_row, d_output_step, _address(d_h_after), _address(d_c_after), _address(d_steps),
+        _address(lengths), _address(fresh), _address(mask), _address(marks_0), _address(marks_1), rate_0, rate_1,
+        stash.data_ptr(), _address(d_input), d_row, d_step, _address(d_h), _address(d_c),
+        _address(d_ih), _address(d_hh), _address(d_bias_ih), _address(d_bias_hh),
+    )  # fmt: skip
     return [d_input, d_h, d_c, d_ih, d_hh, d_bias_ih, d_bias_hh]
 
 
@@ -257,9 +207,9 @@ def _side_by_side(d_output: Tensor | None) -> tuple[Tensor | None, int, int]:
 
 
 def _gradients_of_states(
-    incoming: tuple[Tensor | None, ...], output: Tensor, two: bool
+    incoming: tuple[Tensor | None, ...], two: bool
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Those of the states after the last step, and that of the second one after each, which must lie as the output."""
+    """Those of the states after the last step, and that of the second one after each, which lies as the output does."""
     d_h = _settled(incoming[1])
     if not two:
         return d_h, None, None

@@ -42,21 +42,21 @@ def check_stack(
         raise ShapeError(f"weights must be one or more for each of {directions} directions; given {len(weights)}")
     first = weights[0]
     _check_input(input, first, "T B I" if time_first else "B T I")
-    hidden, batch = first.hh.shape[-1], input.shape[1 if time_first else 0]
+    hidden, (batch, _) = first.hh.shape[-1], sizes(input, time_first)
     _check_state(cell, input, state, (len(weights), batch, hidden), "L*D B H", first)
     for index, one in enumerate(weights):
         _check_weights(cell, one, input.shape[2] if index < directions else directions * hidden, hidden)
     return _as_input(state, input)
 
 
-def check_lengths(lengths: Lengths | None, input: Tensor) -> Tensor | None:
+def check_lengths(lengths: Lengths | None, input: Tensor, time_first: bool = False) -> Tensor | None:
     """Checks the lengths; returns them as int64 on the input's device, or None where all rows are T long.
 
     While torch.compile traces there are no values to look at: ``check_values`` does it when the program runs.
     """
     if lengths is None:
         return None
-    batch, time, _ = input.shape
+    batch, time = sizes(input, time_first)
     lengths = torch.as_tensor(lengths, device=input.device)
     check("lengths", lengths, "B", B=batch)
     if lengths.numel() > 0 and (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool):
@@ -65,6 +65,12 @@ def check_lengths(lengths: Lengths | None, input: Tensor) -> Tensor | None:
     if torch.compiler.is_compiling():
         return lengths
     return None if check_values(lengths, batch, time) else lengths
+
+
+def sizes(input: Tensor, time_first: bool) -> tuple[int, int]:
+    """B and T."""
+    first, second, _ = input.shape
+    return (second, first) if time_first else (first, second)
 
 
 def check_values(lengths: Tensor, batch: int, time: int) -> bool:
@@ -77,16 +83,17 @@ def check_values(lengths: Tensor, batch: int, time: int) -> bool:
     return shortest == time
 
 
-def check_options(options: Options, cell: Recurrence, input: Tensor, hidden: int) -> None:
+def check_options(options: Options, cell: Recurrence, input: Tensor, hidden: int, time_first: bool = False) -> None:
     """Checks the options of one layer and direction."""
     if options is PLAIN:
         return
-    sizes = {"B": input.shape[0], "T": input.shape[1], "H": hidden}
+    batch, time = sizes(input, time_first)
+    known = {"B": batch, "T": time, "H": hidden}
     count, names = len(cell.states), ", ".join(cell.states)
     if options.fresh is not None:
-        _check_marks("fresh", options.fresh, "B T", input, sizes)
+        _check_marks("fresh", options.fresh, "B T", input, known)
     if options.dropout_mask is not None:
-        check("dropout_mask", options.dropout_mask, "B H", B=sizes["B"], H=hidden)
+        check("dropout_mask", options.dropout_mask, "B H", B=batch, H=hidden)
         _agree("dropout_mask", options.dropout_mask, input, mixed_precision(input.device))
     if len(options.zoneout) not in (0, count):
         raise ShapeError(f"zoneout must be {count} rates ({names}); given {len(options.zoneout)}")
@@ -95,18 +102,19 @@ def check_options(options: Options, cell: Recurrence, input: Tensor, hidden: int
     if len(options.zoneout_marks) not in (0, count):
         raise ShapeError(f"zoneout_marks must be {count} tensors ({names}); given {len(options.zoneout_marks)}")
     for name, marks in zip(cell.states, options.zoneout_marks, strict=False):
-        _check_marks(f"zoneout_marks {name}", marks, "B T H", input, sizes)
+        _check_marks(f"zoneout_marks {name}", marks, "B T H", input, known)
     if options.precision not in PRECISIONS:
         raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}; given {options.precision!r}")
 
 
-def check_resets(resets: Tensor, input: Tensor) -> None:
+def check_resets(resets: Tensor, input: Tensor, time_first: bool) -> None:
     """Checks the marks of where new sequences begin."""
-    _check_marks("resets", resets, "B T", input, {"B": input.shape[0], "T": input.shape[1]})
+    batch, time = sizes(input, time_first)
+    _check_marks("resets", resets, "B T", input, {"B": batch, "T": time})
 
 
-def _check_marks(name: str, marks: Tensor, letters: str, input: Tensor, sizes: dict[str, int]) -> None:
-    check(name, marks, letters, **{axis: sizes[axis] for axis in letters.split()})
+def _check_marks(name: str, marks: Tensor, letters: str, input: Tensor, known: dict[str, int]) -> None:
+    check(name, marks, letters, **{axis: known[axis] for axis in letters.split()})
     if marks.dtype != torch.bool:
         raise ShapeError(f"{name} must be {torch.bool}; given {marks.dtype}")
     if marks.device != input.device:

@@ -33,8 +33,9 @@ def compiled_scan(
     The states may also be [1, B, H], and are then given back so. With ``time_first`` the input is [T, B, I], and so are
     the axes of the output and of the states after each step.
 
-    The output, the states and their gradients depend neither on the number of threads nor on the other rows of the
-    batch, to the bit. The gradients of the weights are sums over rows and steps.
+    The output, the states and the gradients of input and states depend neither on the number of threads nor on the
+    other rows of the batch, to the bit. The gradients of weights and biases are sums over rows and steps, whose order,
+    and so whose last bits, may depend on both.
     """
     scan = given(input, state, lengths, reverse, options, time_first)
     weights = contiguous_weights(weights)

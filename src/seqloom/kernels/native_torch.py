@@ -44,9 +44,8 @@ def torch_stack(
     input: Tensor,
     state: State,
     weights: Sequence[Weights],
-    bidirectional: bool = False,
+    directions: int = 1,
     dropout: float = 0.0,
-    training: bool = False,
     time_first: bool = False,
 ) -> tuple[Tensor, State]:
     """All layers and directions in one call of torch's operator; state is [L*D, B, H] each; rows are all T long."""
@@ -56,10 +55,10 @@ def torch_stack(
         state if len(state) > 1 else state[0],
         flat,
         weights[0].bias_ih is not None,
-        len(weights) // (2 if bidirectional else 1),
+        len(weights) // directions,
         dropout,
-        training,
-        bidirectional,
+        dropout > 0 or (input.is_cuda and torch.is_grad_enabled()),  # cuDNN keeps in training what backward needs
+        directions == 2,
         not time_first,
     )
     return output, tuple(last)

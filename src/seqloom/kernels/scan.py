@@ -112,21 +112,12 @@ def stack(
             return result
     directions = 2 if bidirectional else 1
     before = check_stack(cell, input, state, weights, directions, time_first)
-    batch_first = input.transpose(0, 1) if time_first else input
-    lengths = check_lengths(lengths, batch_first)
-    if resets is None and options is None:
-        chosen = [PLAIN] * len(weights)
-    else:
-        chosen = _options(cell, batch_first, weights, lengths, directions, resets, options)
+    lengths = check_lengths(lengths, input, time_first)
+    chosen = [PLAIN] * len(weights)
+    if resets is not None or options is not None:
+        chosen = _options(cell, input, weights, lengths, directions, resets, options, time_first)
     if mixed_precision(input.device) and _widens(cell, weights[0]):
         input, before, chosen = _widened(input, before, weights[0], chosen)
-
-    way = route(cell, input, before, weights[0], chosen[0])
-    if 0 not in input.shape and not chosen[0].all_states:
-        if way is compiled_scan and len(weights) == 1:
-            return compiled_scan(cell, input, before, weights[0], lengths, False, chosen[0], time_first)
-        if way is torch_scan and lengths is None:
-            return torch_stack(cell, input, before, weights, bidirectional, dropout, training, time_first)
     drop = dropout if training else 0.0
     return _layers(cell, input, before, weights, lengths, directions, drop, chosen, time_first)
 
@@ -169,6 +160,44 @@ _COMPILED_TYPES = (torch.float32, torch.float64)
 _ORDINARY = (Tensor, Parameter)
 
 
+def _layers(
+    cell: Recurrence,
+    input: Tensor,
+    state: State,
+    weights: Sequence[Weights],
+    lengths: Tensor | None,
+    directions: int,
+    dropout: float,
+    options: Sequence[Options],
+    time_first: bool,
+) -> Result:
+    """``stack`` with checked arguments: at once where there is a way to, or one layer and direction after the other."""
+    if 0 not in input.shape and not options[0].all_states:
+        way = route(cell, input, state, weights[0], options[0])
+        if way is compiled_scan and len(weights) == 1:
+            return compiled_scan(cell, input, state, weights[0], lengths, False, options[0], time_first)
+        if way is torch_scan and lengths is None:
+            return torch_stack(cell, input, state, weights, directions, dropout, time_first)
+    last: list[State] = []
+    steps: list[State] = []
+    for layer in range(0, len(weights), directions):
+        if layer > 0 and dropout > 0:
+            input = functional.dropout(input, dropout)
+        outputs = []
+        for index in range(layer, layer + directions):
+            before = tuple(s[index] for s in state)
+            given = cell, input, before, weights[index], lengths, index > layer, options[index], time_first
+            output, after, *every = _run(*given)
+            outputs.append(output)
+            last.append(after)
+            steps.extend(every)
+        input = outputs[0] if directions == 1 else torch.cat(outputs, dim=-1)  # [B, T, D*H] or [T, B, D*H]
+    over_layers = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
+    if not steps:
+        return input, over_layers
+    return input, over_layers, tuple(torch.stack(parts) for parts in zip(*steps, strict=True))
+
+
 def _run(
     cell: Recurrence,
     input: Tensor,
@@ -195,38 +224,6 @@ def _run(
     return output, last, (output, *(each.transpose(0, 1).contiguous() for each in steps[0][1:]))
 
 
-def _layers(
-    cell: Recurrence,
-    input: Tensor,
-    state: State,
-    weights: Sequence[Weights],
-    lengths: Tensor | None,
-    directions: int,
-    dropout: float,
-    options: Sequence[Options],
-    time_first: bool,
-) -> Result:
-    """``stack`` with checked arguments, one layer and direction after the other."""
-    last: list[State] = []
-    steps: list[State] = []
-    for layer in range(0, len(weights), directions):
-        if layer > 0 and dropout > 0:
-            input = functional.dropout(input, dropout)
-        outputs = []
-        for index in range(layer, layer + directions):
-            before = tuple(s[index] for s in state)
-            given = cell, input, before, weights[index], lengths, index > layer, options[index], time_first
-            output, after, *every = _run(*given)
-            outputs.append(output)
-            last.append(after)
-            steps.extend(every)
-        input = outputs[0] if directions == 1 else torch.cat(outputs, dim=-1)  # [B, T, D*H] or [T, B, D*H]
-    over_layers = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
-    if not steps:
-        return input, over_layers
-    return input, over_layers, tuple(torch.stack(parts) for parts in zip(*steps, strict=True))
-
-
 # --- options ----------------------------------------------------------------------------------------------------------
 
 
@@ -238,17 +235,18 @@ def _options(
     directions: int,
     resets: Tensor | None,
     options: Sequence[Options] | None,
+    time_first: bool,
 ) -> list[Options]:
     """The options of each layer and direction, checked, with the marks of resets in them."""
     chosen = [PLAIN] * len(weights) if options is None else list(options)
     if len(chosen) != len(weights):
         raise ShapeError(f"options must be {len(weights)}, one for each layer and direction; given {len(chosen)}")
     for each in chosen:
-        check_options(each, cell, input, weights[0].hh.shape[1])
+        check_options(each, cell, input, weights[0].hh.shape[1], time_first)
     if any(each.all_states for each in chosen):
         chosen = [each._replace(all_states=True) for each in chosen]
     if resets is not None:
-        check_resets(resets, input)
+        check_resets(resets, input, time_first)
         fresh = (resets, _seen_from_the_end(resets, lengths))
         chosen = [each._replace(fresh=fresh[index % directions]) for index, each in enumerate(chosen)]
     return chosen

@@ -89,29 +89,10 @@ def _infer(kept: Kept, input: Tensor, h: Tensor, c: Tensor | None, time_first: b
         output_row, output_step = hidden, batch * hidden
     h_after = torch.empty_like(h)
     c_after = None if c is None else torch.empty_like(c)
+    c_before, c_to = (0, 0) if c is None or c_after is None else (c.data_ptr(), c_after.data_ptr())
     kept.packed.forward(
-        torch.get_num_threads(),
-        batch,
-        time,
-        False,
-        input.data_ptr(),
-        row,
-        step,
-        output.data_ptr(),
-        output_row,
-        output_step,
-        h.data_ptr(),
-        0 if c is None else c.data_ptr(),
-        h_after.data_ptr(),
-        0 if c_after is None else c_after.data_ptr(),
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0.0,
-        0.0,
-        0,
-    )
+        torch.get_num_threads(), batch, time, False, input.data_ptr(), row, step,
+        output.data_ptr(), output_row, output_step, h.data_ptr(), c_before, h_after.data_ptr(), c_to,
+        0, 0, 0, 0, 0, 0, 0.0, 0.0, 0,
+    )  # fmt: skip
     return output, (h_after,) if c_after is None else (h_after, c_after)

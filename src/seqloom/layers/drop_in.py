@@ -67,22 +67,23 @@ class _DropIn(Recurrent):
         data, batch_sizes, order, back = input
         check("input.data", data, "N I", I=self.input_size)
         layout = Layout.of(batch_sizes, data.device)
-        padded = unpack(data, layout).transpose(0, 1)  # [B, T, I], rows from the longest to the shortest
+        padded = unpack(data, layout)  # [T, B, I], rows from the longest to the shortest
         if hx is not None and order is not None:
             sizes = {"L*D": len(self._all_weights), "B": layout.batch, "H": self.hidden_size}
             for each in as_tuple(hx):
                 check("hx", each, "L*D B H", **sizes)
             hx = tuple(each.index_select(1, order) for each in as_tuple(hx))
         if resets is not None:
-            resets = self._batch_first_resets(resets, padded if self.batch_first else padded.transpose(0, 1))
+            resets = self._batch_first_resets(resets, padded.transpose(0, 1) if self.batch_first else padded)
             resets = resets if order is None else resets.index_select(0, order)
-        output, *states = self._scan(padded, hx, layout.lengths, resets, all_states)
+        output, last, *steps = self._scan(padded, hx, layout.lengths, resets, all_states, time_first=True)
         if back is not None:
-            states = [tuple(each.index_select(1, back) for each in kind) for kind in states]
-        if all_states and not self.batch_first:
-            states[1] = tuple(each.transpose(1, 2) for each in states[1])
-        packed = PackedSequence(pack(output.transpose(0, 1), layout), batch_sizes, order, back)
-        return packed, *map(one_or_all, states)
+            last = tuple(each.index_select(1, back) for each in last)
+            steps = [tuple(each.index_select(2, back) for each in states) for states in steps]
+        if self.batch_first:
+            steps = [tuple(each.transpose(1, 2) for each in states) for states in steps]
+        packed = PackedSequence(pack(output, layout), batch_sizes, order, back)
+        return packed, one_or_all(last), *map(one_or_all, steps)
 
     def _one_sequence(
         self, input: Tensor, hx: State | None, lengths: Lengths | None, resets: Tensor | None, all_states: bool

@@ -163,12 +163,7 @@ class Recurrent(nn.Module):
             check("input", input, "B T I" if self.batch_first else "T B I", **sizes)
         if resets is not None:
             resets = self._batch_first_resets(resets, input)
-        if self.batch_first:
-            output, last, *steps = self._scan(input, state, lengths, resets, all_states)
-        else:
-            output, last, *steps = self._scan(input.transpose(0, 1), state, lengths, resets, all_states)
-            output = output.transpose(0, 1).contiguous()
-            steps = [tuple(each.transpose(1, 2) for each in states) for states in steps]
+        output, last, *steps = self._scan(input, state, lengths, resets, all_states, not self.batch_first)
         if not steps:
             return output, one_or_all(last)
         return output, one_or_all(last), one_or_all(steps[0])
@@ -230,20 +225,28 @@ class Recurrent(nn.Module):
     # --- from here to the kernels -------------------------------------------------------------------------------------
 
     def _scan(
-        self, input: Tensor, state: State | None, lengths: Lengths | None, resets: Tensor | None, all_states: bool
+        self,
+        input: Tensor,
+        state: State | None,
+        lengths: Lengths | None,
+        resets: Tensor | None,
+        all_states: bool,
+        time_first: bool = False,
     ) -> tuple[Any, ...]:
-        """``forward`` with [B, T, ...] in and out, whatever the order of the layer, and states always in a tuple."""
+        """``forward`` with [B, T, ...] in and out, or [T, B, ...], whatever the layer's order; states in a tuple."""
+        rows = input.transpose(0, 1) if time_first else input
         return kernels.stack(
             self.cell,
             input,
-            self._before(state, input),
+            self._before(state, rows),
             self._weights(),
             lengths,
             bidirectional=self.bidirectional,
             dropout=self.dropout,
             training=self.training,
             resets=resets,
-            options=self._options(input, all_states),
+            options=self._options(rows, all_states),
+            time_first=time_first,
         )
 
     def _weights(self) -> list[Weights]:
