@@ -171,6 +171,9 @@ class TrainingSettings(Settings):
     """Passes over the training part, instead of a budget; the same seed then gives the same bits."""
     budget: Duration | None = 600.0
     """Wall-clock time of the whole command: 90s, 10m, 2h."""
+    most_epochs: Natural = 0
+    """Passes over the training part after which a budget's training ends, however much time is left (but not before
+    1,500 steps); 0 takes all the time there is."""
     patience: Natural = 5
     """Stop after so many evaluations without a better one; 0 never stops early."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

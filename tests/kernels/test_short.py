@@ -30,13 +30,17 @@ def ready(name="lstm", nonlinearity="tanh", batch=2, time=3, precision="float32"
     }
 
 
+def one_layer(weights, **call):
+    return short(weights=[weights], **call)
+
+
 @pytest.mark.parametrize(("name", "nonlinearity"), CELLS, ids=CELL_IDS)
 @pytest.mark.parametrize("sizes", [(1, 1), (5, 1), (1, 9), (33, 7)], ids=str)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @torch.no_grad()
 def test_as_the_long_way(name, nonlinearity, sizes, precision):
     call = ready(name, nonlinearity, *sizes, precision=precision, dtype=torch.float32)
-    output, last = short(**call)
+    output, last = one_layer(**call)
     lengths = torch.full((sizes[0],), sizes[1])
     state = tuple(each[0] for each in call["state"])
     wanted, wanted_last = kernels.scan(
@@ -49,9 +53,9 @@ def test_as_the_long_way(name, nonlinearity, sizes, precision):
 @torch.no_grad()
 def test_time_first(sizes):
     call = ready("gru", "tanh", *sizes, hidden=33)
-    wanted, _ = short(**call)
+    wanted, _ = one_layer(**call)
     call["input"] = call["input"].transpose(0, 1).contiguous()
-    output, _ = short(**call, time_first=True)
+    output, _ = one_layer(**call, time_first=True)
     assert torch.equal(output.transpose(0, 1), wanted)
     assert wanted.is_contiguous()
     assert output.is_contiguous()
@@ -62,7 +66,7 @@ def test_with_gradients(name, nonlinearity):
     """After a step of the optimizer too: then the weights are packed anew."""
     call = ready(name, nonlinearity)
     for _ in range(3):
-        output, last = short(**call)
+        output, last = one_layer(**call)
         wanted, wanted_last = kernels.reference(
             call["cell"], call["input"], tuple(each[0] for each in call["state"]), call["weights"], None, False
         )
@@ -78,8 +82,8 @@ def test_with_gradients(name, nonlinearity):
 def test_is_taken():
     call = ready()
     call["input"] = torch.randn(2, 40, 3, dtype=torch.float64)[:, ::2]  # any strides but of the features
-    assert short(**call) is not None
-    assert short(**call | {"weights": [weight.detach() for weight in call["weights"]]}) is None  # not packed yet
+    assert one_layer(**call) is not None
+    assert one_layer(**call | {"weights": [weight.detach() for weight in call["weights"]]}) is None  # not packed yet
 
 
 def put(weights, name, other):
@@ -118,22 +122,22 @@ OTHERWISE = {
 def test_is_not_taken(otherwise):
     call = ready()
     with torch.no_grad():
-        assert short(**call) is not None
+        assert one_layer(**call) is not None
     call |= otherwise(call)
-    assert short(**call) is None
+    assert one_layer(**call) is None
 
 
 @torch.no_grad()
 def test_is_not_taken_under_others():
     call = ready()
     with torch.autocast("cpu", torch.bfloat16):
-        assert short(**call) is None
+        assert one_layer(**call) is None
     with torch.autograd.forward_ad.dual_level():
-        assert short(**call) is None
+        assert one_layer(**call) is None
     seen = []
-    torch.func.vmap(lambda x: seen.append(short(**call)) or x)(torch.ones(2))
+    torch.func.vmap(lambda x: seen.append(one_layer(**call)) or x)(torch.ones(2))
     assert seen == [None]
-    assert short(**call) is not None
+    assert one_layer(**call) is not None
 
 
 @torch.no_grad()
@@ -146,7 +150,41 @@ def test_both_directions_are_not_one_layer():
 @torch.no_grad()
 def test_whatever_the_default_device():
     call = ready()
-    wanted = short(**call)
+    wanted = one_layer(**call)
     with torch.device("meta"):
-        output, last = short(**call)
+        output, last = one_layer(**call)
     assert_equal((output, *last), (wanted[0], *wanted[1]))
+
+
+@pytest.mark.parametrize("gradients", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("time_first", [False, True])
+def test_layers_one_above_the_other(time_first, gradients):
+    """Two layers with distinct weights and states, against the reference run twice; not before both are packed."""
+    below, above = make("lstm", "tanh", batch=5, time=7), make("lstm", "tanh", batch=5, time=7, features=9, seed=1)
+    state = tuple(torch.stack(pair).detach() for pair in zip(below.state, above.state, strict=True))
+    input = below.input.detach()
+    call = {"cell": below.cell, "input": input.transpose(0, 1).contiguous() if time_first else input}
+    call |= {"state": state, "weights": [below.weights, above.weights], "time_first": time_first}
+    with torch.set_grad_enabled(gradients):
+        kernels.scan(below.cell, input, below.state, below.weights)
+        assert short(**call) is None  # the second layer's weights are new
+        kernels.scan(below.cell, torch.zeros(5, 7, 9, dtype=input.dtype), below.state, above.weights)
+        output, last = short(**call)
+    middle, first = kernels.reference(below.cell, input, tuple(each[0] for each in state), below.weights, None, False)
+    wanted, second = kernels.reference(below.cell, middle, tuple(each[1] for each in state), above.weights, None, False)
+    assert_close((output.transpose(0, 1) if time_first else output,), (wanted,))
+    assert_close(last, tuple(torch.stack(pair) for pair in zip(first, second, strict=True)))
+    if gradients:
+        leaves = [*below.weights, *above.weights]
+        given = torch.autograd.grad(output.square().sum() + last[1].sum(), leaves)
+        found = torch.autograd.grad(wanted.square().sum() + first[1].sum() + second[1].sum(), leaves)
+        assert_close(given, found)
+
+
+def test_layers_need_a_state_each():
+    problem = make("gru", "tanh", batch=2, time=3, features=9)
+    state = (torch.zeros(3, 2, 9, dtype=torch.float64),)
+    with torch.no_grad():
+        kernels.scan(problem.cell, problem.input, problem.state, problem.weights)
+        assert short(problem.cell, problem.input, state, [problem.weights] * 2) is None
+        assert short(problem.cell, problem.input, (state[0][:2],), [problem.weights] * 2) is not None

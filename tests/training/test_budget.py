@@ -45,7 +45,7 @@ def lived(
     ``speed`` gives the seconds of a step at a time since the command began.
     """
     clock = Clock(seconds, used)
-    schedule = Schedule(SimpleNamespace(epochs=None, budget=seconds), 100, clock)
+    schedule = Schedule(SimpleNamespace(epochs=None, most_epochs=0, budget=seconds), 100, clock)
     for step in range(1, 10**6):
         spent = speed(clock.elapsed())
         time.now += spent
@@ -114,7 +114,7 @@ def test_a_budget_that_is_spent_already_takes_one_step_and_ends(time: Time) -> N
 
 
 def test_it_goes_on_from_a_checkpoint(time: Time) -> None:
-    settings = SimpleNamespace(epochs=None, budget=300.0)
+    settings = SimpleNamespace(epochs=None, most_epochs=0, budget=300.0)
     first = Schedule(settings, 100, Clock(300.0))
     for step in range(1, 1001):
         time.now += 0.05
@@ -130,7 +130,7 @@ def test_it_goes_on_from_a_checkpoint(time: Time) -> None:
 
 
 def test_the_time_left_is_that_of_the_clock(time: Time) -> None:
-    schedule = Schedule(SimpleNamespace(epochs=None, budget=100.0), 10, Clock(100.0))
+    schedule = Schedule(SimpleNamespace(epochs=None, most_epochs=0, budget=100.0), 10, Clock(100.0))
     for step in range(1, RECENT):
         time.now += 0.1
         schedule.advance(step, 0.1)
@@ -148,7 +148,7 @@ def test_the_time_left_is_that_of_the_clock(time: Time) -> None:
 def test_with_epochs_everything_depends_on_the_steps_alone(time: Time, epochs: int, per_epoch: int) -> None:
     def lived(speed: Callable[[], float]) -> list[tuple[float, bool]]:
         clock = Clock(None)
-        schedule = Schedule(SimpleNamespace(epochs=epochs, budget=None), per_epoch, clock)
+        schedule = Schedule(SimpleNamespace(epochs=epochs, most_epochs=0, budget=None), per_epoch, clock)
         found = []
         for step in range(1, epochs * per_epoch + 1):
             assert not schedule.done()
@@ -172,7 +172,7 @@ def test_with_epochs_everything_depends_on_the_steps_alone(time: Time, epochs: i
 
 
 def test_with_epochs_the_time_left_is_that_of_the_steps_to_come() -> None:
-    schedule = Schedule(SimpleNamespace(epochs=2, budget=None), 50, Clock(None))
+    schedule = Schedule(SimpleNamespace(epochs=2, most_epochs=0, budget=None), 50, Clock(None))
     for step in range(1, 41):
         schedule.advance(step, 9.0 if step == 1 else 0.5)  # the first step says nothing
     assert schedule.seconds_left() == pytest.approx(60 * 0.5)
@@ -205,3 +205,36 @@ def test_a_real_training_keeps_its_budget(tmp_path: Path) -> None:
     reports = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert 5 <= sum(report["part"] == "valid" for report in reports) <= 12
     assert reports[-1]["seconds"] < 12
+
+
+def test_most_epochs_end_it_before_the_clock_does(time: Time) -> None:
+    """Twenty epochs of 100 steps at a tenth of a second: 200 of 1,000 seconds; progress is the share of the steps."""
+    schedule = Schedule(SimpleNamespace(epochs=None, most_epochs=20, budget=1000.0), 100, Clock(1000.0))
+    for step in range(1, 2001):
+        assert not schedule.done()
+        time.now += 0.1
+        schedule.advance(step, 0.1)
+        assert schedule.progress == pytest.approx(step / 2000)
+        assert schedule.steps_left() == 2000 - step
+    assert schedule.done()
+    assert time.now - 1000.0 == pytest.approx(200.0)
+
+
+def test_small_data_gets_more_than_most_epochs(time: Time) -> None:
+    schedule = Schedule(SimpleNamespace(epochs=None, most_epochs=2, budget=1000.0), 7, Clock(1000.0))
+    steps = 0
+    while not schedule.done():
+        steps += 1
+        time.now += 0.1
+        schedule.advance(steps, 0.1)
+    assert steps == budget.LEAST_STEPS
+
+
+def test_the_clock_ends_it_before_most_epochs_do(time: Time) -> None:
+    schedule = Schedule(SimpleNamespace(epochs=None, most_epochs=20, budget=50.0), 1000, Clock(50.0))
+    steps = 0
+    while not schedule.done():
+        steps += 1
+        time.now += 0.1
+        schedule.advance(steps, 0.1)
+    assert 50 - REPORT_SECONDS - 0.2 <= time.now - 1000.0 <= 50 - REPORT_SECONDS + 0.2

@@ -34,7 +34,7 @@ def test_seconds_in_words(seconds: float, words: str) -> None:
 
 def loop(steps: int = 40, of: int = 100, seconds: float = 0.5) -> Any:
     """A training after some steps, as far as a console looks at it."""
-    schedule = Schedule(SimpleNamespace(epochs=2, budget=None), of // 2, Clock(None))
+    schedule = Schedule(SimpleNamespace(epochs=2, most_epochs=0, budget=None), of // 2, Clock(None))
     for step in range(1, steps + 1):
         schedule.advance(step, seconds)
     return SimpleNamespace(

@@ -17,7 +17,7 @@ struct Plan {
 // `step` is what the products of one step of all rows take on one thread, `whole` all products; in microseconds.
 inline Plan plan(int threads, long batch, double step, double whole) noexcept {
     constexpr double worth_a_thread = 6;   // waking another thread takes 2 to 3 while it still waits for work
-    constexpr double worth_a_meeting = 2;  // of two threads, which takes 0.5
+    constexpr double worth_a_meeting = 1;  // of two threads, which takes 0.5
     constexpr long rows_enough = 8;        // a tile's worth of rows for each thread
     threads = static_cast<int>(std::min<double>(threads, whole / worth_a_thread));
     if (threads <= 1) return {};

@@ -106,8 +106,8 @@ def stack(
         ShapeError: an argument has another shape, type or device than said; names it.
         SettingError: an option is out of range.
     """
-    if len(weights) == 1 and lengths is None and resets is None and not bidirectional:
-        result = short(cell, input, state, weights[0], options, time_first)
+    if lengths is None and resets is None and not bidirectional and not (training and dropout):
+        result = short(cell, input, state, weights, options, time_first)
         if result is not None:
             return result
     directions = 2 if bidirectional else 1

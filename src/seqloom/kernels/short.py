@@ -1,4 +1,4 @@
-"""The short way for one layer, again and again: what ``stack`` does for it, and nothing besides."""
+"""The short way for plain layers, again and again: what ``stack`` does for it, and nothing besides."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def short(
     cell: Recurrence,
     input: Tensor,
     state: Sequence[Tensor],
-    weights: Weights,
+    weights: Sequence[Weights],
     options: Sequence[Options] | None = None,
     time_first: bool = False,
 ) -> tuple[Tensor, State] | None:
-    """Runs one layer in one direction; None where anything at all is out of the ordinary.
+    """Runs layers in one direction, one above the other; None where anything at all is out of the ordinary.
 
     Then ``stack`` looks again, packs weights that are new, finds another route or words the error.
 
     Args:
         cell: the cell.
         input: [B, T, I], or [T, B, I] with ``time_first``.
-        state: one [1, B, H] for each of the cell's states.
-        weights: of the layer.
-        options: none, or the layer's, where only a precision is asked for.
+        state: one [L, B, H] for each of the cell's states.
+        weights: of each layer.
+        options: none, or the layers', where only a precision is asked for.
         time_first: the order of the axes of input and output.
 
     Returns:
@@ -47,11 +47,29 @@ def short(
         or torch._C._is_any_autocast_enabled()
     ):
         return None
-    precision = PLAIN.precision
+    precision, layers = PLAIN.precision, len(weights)
     if options is not None:
-        if len(options) != 1 or options[0].beyond_torch:
+        if len(options) != layers or any(each.beyond_torch for each in options):
             return None
         precision = options[0].precision
+    if layers == 1:
+        return _layer(cell, input, state, weights[0], precision, time_first)
+    if any(len(each.shape) != 3 or each.shape[0] != layers for each in state):
+        return None
+    last: list[State] = []
+    for layer, one in enumerate(weights):
+        result = _layer(cell, input, [each[layer : layer + 1] for each in state], one, precision, time_first)
+        if result is None:
+            return None
+        input, after = result
+        last.append(after)
+    return input, tuple(map(torch.cat, zip(*last, strict=True)))
+
+
+def _layer(
+    cell: Recurrence, input: Tensor, state: Sequence[Tensor], weights: Weights, precision: str, time_first: bool
+) -> tuple[Tensor, State] | None:
+    """``short`` for one layer, with states of [1, B, H]."""
     kind, shape = KINDS.get((cell.name, cell.nonlinearity)), input.shape
     if kind is None or len(shape) != 3 or 0 in shape or len(state) != len(cell.states):
         return None

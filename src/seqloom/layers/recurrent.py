@@ -234,18 +234,17 @@ class Recurrent(nn.Module):
         time_first: bool = False,
     ) -> tuple[Any, ...]:
         """``forward`` with [B, T, ...] in and out, or [T, B, ...], whatever the layer's order; states in a tuple."""
-        rows = input.transpose(0, 1) if time_first else input
         return kernels.stack(
             self.cell,
             input,
-            self._before(state, rows),
+            self._before(state, input, input.shape[1 if time_first else 0]),
             self._weights(),
             lengths,
             bidirectional=self.bidirectional,
             dropout=self.dropout,
             training=self.training,
             resets=resets,
-            options=self._options(rows, all_states),
+            options=self._options(input, all_states, time_first),
             time_first=time_first,
         )
 
@@ -260,7 +259,7 @@ class Recurrent(nn.Module):
             return [one._replace(hh=functional.dropout(one.hh, self.weight_dropout)) for one in weights]
         return weights
 
-    def _options(self, input: Tensor, all_states: bool) -> list[Options] | None:
+    def _options(self, input: Tensor, all_states: bool, time_first: bool) -> list[Options] | None:
         """What each layer and direction does beyond torch; None: nothing."""
         if not (all_states or self.recurrent_dropout or self.zoneout or self.precision != "float32"):
             return None
@@ -269,18 +268,19 @@ class Recurrent(nn.Module):
         if not (self.training and (self.recurrent_dropout or self.zoneout)):
             return [fixed] * len(self._all_weights)
         hidden, rate = self.hidden_size, self.recurrent_dropout
+        rows = input.transpose(0, 1) if time_first else input
         return [
             fixed._replace(
-                dropout_mask=dropout_mask(input, hidden, rate) if rate else None,
-                zoneout_marks=zoneout_marks(input, hidden, self.zoneout),
+                dropout_mask=dropout_mask(rows, hidden, rate) if rate else None,
+                zoneout_marks=zoneout_marks(rows, hidden, self.zoneout),
             )
             for _ in self._all_weights
         ]
 
-    def _before(self, state: State | None, input: Tensor) -> tuple[Tensor, ...]:
+    def _before(self, state: State | None, input: Tensor, batch: int) -> tuple[Tensor, ...]:
         """The states before the first step, always as a tuple."""
         if state is None:
-            zeros = input.new_zeros(len(self._all_weights), input.shape[0], self.hidden_size)
+            zeros = input.new_zeros(len(self._all_weights), batch, self.hidden_size)
             return (zeros,) * len(self.cell.states)
         state = as_tuple(state)
         if len(state) != len(self.cell.states):

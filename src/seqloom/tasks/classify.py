@@ -71,6 +71,7 @@ class ClassifySettings(DataSettings, TokenizerSettings, RecurrentSettings, Train
     batch: Positive = 32
     lr: LearningRate = 2e-3
     warmup: Share = 0.1
+    most_epochs: Natural = 2
 
 
 class Classify(Task):

@@ -17,6 +17,8 @@ REPORT_SECONDS = 3.5
 """What a run costs after the last evaluation: samples, weights, replayed examples, plots."""
 FINAL_EVALUATIONS = 2
 """The best weights are judged once more at the end, in fp32, which takes up to twice as long as in training."""
+LEAST_STEPS = 1500
+"""A training within a budget that stops after ``most_epochs`` takes at least so many steps, if the time allows."""
 RECENT = 50
 """Steps whose mean duration is the speed: enough that long and short batches even out."""
 
@@ -43,12 +45,15 @@ class Schedule:
     With epochs, ``progress`` is the share of their steps, and depends on nothing else. With a budget the speed is
     measured as the training goes: after each step, ``progress`` moves on by what is still missing divided by the
     steps that still fit into the time left. So it reaches 1 at the end of the budget even where the machine gets
-    slower or faster, and never goes back.
+    slower or faster, and never goes back. With ``most_epochs`` too, it reaches 1 after their steps, if that is sooner.
     """
 
     def __init__(self, settings: Any, steps_per_epoch: int, clock: Clock) -> None:
         self.clock = clock
         self.total = settings.epochs * steps_per_epoch if settings.epochs else None
+        most = settings.most_epochs * steps_per_epoch
+        self.most = float(max(most, LEAST_STEPS)) if most else float("inf")
+        self.step = 0
         evaluations = max(EVALUATIONS, settings.epochs or 0, int((settings.budget or 0) / 120))
         self.spacing = 1 / evaluations
         self.progress = 0.0
@@ -60,6 +65,7 @@ class Schedule:
     def advance(self, step: int, seconds: float) -> None:
         """Takes note of a step: its number, counted from 1, and the seconds it took."""
         self.measured += 1
+        self.step = step
         # The first step pays for memory and caches; it says nothing about the others.
         if self.measured > 1:
             self.recent.append(seconds)
@@ -71,19 +77,24 @@ class Schedule:
         return fmean(self.recent) if self.recent else 0.0
 
     def _by_clock(self) -> float:
-        steps = self.steps_left()
+        # Of most_epochs, the step just taken is one of those that share the rest: progress is then step / most.
+        steps = min(self.seconds_by_clock() / max(self.step_seconds, 1e-6), self.most - self.step + 1)
         return 1.0 if steps < 1 else min(1.0, self.progress + (1 - self.progress) / steps)
 
     def steps_left(self) -> float:
         """Steps that still come, as far as can be told now."""
         if self.total:
             return float(self.total * (1 - self.progress))
-        return self.seconds_left() / max(self.step_seconds, 1e-6)
+        return min(self.seconds_by_clock() / max(self.step_seconds, 1e-6), self.most - self.step)
 
     def seconds_left(self) -> float:
         """Seconds until the last step, evaluations between not counted."""
-        if self.total:
+        if self.total or self.most < float("inf"):
             return self.steps_left() * self.step_seconds
+        return self.seconds_by_clock()
+
+    def seconds_by_clock(self) -> float:
+        """Seconds of the budget that are left for steps."""
         evaluations = (1 - self.progress) / self.spacing + FINAL_EVALUATIONS
         return self.clock.left() - evaluations * self.evaluation_seconds - REPORT_SECONDS
 
