@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-BUILT_FROM := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/seqloom/csrc/* src/seqloom/csrc/cells/*)
+BUILT_FROM := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/seqloom/csrc/* src/seqloom/csrc/*/*)
 
 .PHONY: help setup demo test lint check sanitize clean
 

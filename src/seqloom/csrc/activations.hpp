@@ -31,9 +31,17 @@ struct Activations {
 };
 using TargetActivations = std::tuple<Activations<float>, Activations<double>>;
 
-namespace portable { extern const TargetActivations activations; }
-namespace avx2 { extern const TargetActivations activations; }
-namespace avx512 { extern const TargetActivations activations; }
-namespace avx512_bf16 { extern const TargetActivations activations; }
+namespace portable {
+extern const TargetActivations activations;
+}
+namespace avx2 {
+extern const TargetActivations activations;
+}
+namespace avx512 {
+extern const TargetActivations activations;
+}
+namespace avx512_bf16 {
+extern const TargetActivations activations;
+}
 
 }  // namespace seqloom

@@ -5,7 +5,6 @@
 
 #include "memory.hpp"
 #include "team.hpp"
-#include "threads.hpp"
 
 namespace seqloom::SEQLOOM_TARGET {
 
@@ -28,7 +27,7 @@ public:
         const auto batch = static_cast<double>(call.batch), time = static_cast<double>(call.time);
         const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
-        plan_ = plan(call.threads, call.batch, step, 2 * (step * time + inputs));
+        plan_ = plan(call.threads, call.batch, call.time, 2 * (step * time + inputs));
     }
 
     void run() {
@@ -42,20 +41,9 @@ public:
         own_bytes_ = own_size.used();
         const Block memory = acquire(plan_.teams * (shared_bytes_ + plan_.members * own_bytes_));
         std::vector<char> started(static_cast<std::size_t>(plan_.teams), 0);
-        if (plan_.teams * plan_.members == 1) {
-            work(memory.data(), 0, 0, 1, nullptr, started.data());
-        } else {
-            Barrier barrier(plan_.members);
-            run_team(plan_.teams * plan_.members, [&](int member, int members) noexcept {
-                if (plan_.members > 1) {
-                    if (members == plan_.members) work(memory.data(), 0, member, members, &barrier, started.data());
-                    else if (member == 0) work(memory.data(), 0, 0, 1, nullptr, started.data());  // the pool gave fewer
-                } else {
-                    for (int team = member; team < plan_.teams; team += members)
-                        work(memory.data(), team, 0, 1, nullptr, started.data());
-                }
-            });
-        }
+        launch(plan_, [&](int team, int member, int members, Barrier* barrier) noexcept {
+            work(memory.data(), team, member, members, barrier, started.data());
+        });
         run_team(plan_.teams * plan_.members,
                  [&](int member, int members) noexcept { collect(memory.data(), started.data(), member, members); });
     }
@@ -64,7 +52,6 @@ private:
     static constexpr int width = lanes<Real>;
     static constexpr int gates = Cell::gates;
     static constexpr bool split = Cell::gate_with_extra_bias >= 0;  // two gradients of one gate, one for each side
-    static constexpr long small_group = 24;
     static constexpr long chunk_rows = 256;  // about so many rows of gates before the products with them
 
     struct Row {  // where one row of the batch reads and writes in one step

@@ -5,7 +5,6 @@
 
 #include "memory.hpp"
 #include "team.hpp"
-#include "threads.hpp"
 
 namespace seqloom::SEQLOOM_TARGET {
 
@@ -22,51 +21,50 @@ public:
           call_(call),
           times_{call},
           zoneout_(has_zoneout(call)),
+          plain_(!zoneout_ && call.mask == nullptr && call.fresh == nullptr && call.steps == nullptr),
           keeps_h_(Cell::reads_h || zoneout_) {
         const auto batch = static_cast<double>(call.batch), time = static_cast<double>(call.time);
         const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
-        plan_ = plan(call.threads, call.batch, step, (step * time + inputs));
-        if (layout_.small()) group_ = small_group;
+        plan_ = plan(call.threads, call.batch, call.time, step * time + inputs);
         const auto stash_bytes = static_cast<double>(layout_.stash_row()) * call.batch * call.time * sizeof(Real);
-        past_caches_ =
-            stash_bytes > past_caches_from && reinterpret_cast<std::uintptr_t>(call.stash) % vector_bytes == 0;
+        past_caches_ = stash_bytes > past_caches_from && aligned(call.stash);
+        const auto& to = call.output;
+        const auto output_bytes = static_cast<double>(sizes.hidden) * call.batch * call.time * sizeof(Real);
+        output_past_caches_ = output_bytes > output_past_caches_from && aligned(to.data) && to.row % width == 0 &&
+                              to.time % width == 0 && sizes.hidden % width == 0;
     }
 
     void run() {
         rows_.emplace(call_.batch, call_.lengths, plan_.teams);
-        rows_at_once_ = group_ > 0 && plan_.members == 1 ? std::min(group_, rows_->most()) : rows_->most();
+        rows_at_once_ = layout_.small() && plan_.members == 1 ? std::min(small_group, rows_->most()) : rows_->most();
         Arrays shared_size(nullptr), own_size(nullptr);
         Shared(shared_size, *this);
         Own(own_size, *this);
         shared_bytes_ = shared_size.used();
         own_bytes_ = own_size.used();
         const Block memory = acquire(plan_.teams * (shared_bytes_ + plan_.members * own_bytes_));
-        if (plan_.teams * plan_.members == 1) return work(memory.data(), 0, 0, 1, nullptr);
-        Barrier barrier(plan_.members);
-        run_team(plan_.teams * plan_.members, [&](int member, int members) noexcept {
-            if (plan_.members > 1) {
-                if (members == plan_.members) work(memory.data(), 0, member, members, &barrier);
-                else if (member == 0) work(memory.data(), 0, 0, 1, nullptr);  // the pool gave fewer
-            } else {
-                for (int team = member; team < plan_.teams; team += members) work(memory.data(), team, 0, 1, nullptr);
-            }
+        launch(plan_, [&](int team, int member, int members, Barrier* barrier) noexcept {
+            work(memory.data(), team, member, members, barrier);
         });
     }
 
 private:
     static constexpr int width = lanes<Real>;
     static constexpr int gates = Cell::gates;
-    static constexpr long small_group = 24;  // rows that run through all steps together where the weights are small
-    static constexpr long chunk_rows = 64;   // about so many rows of the input are projected at once
+    static constexpr long chunk_rows = 64;  // about so many rows of the input are projected at once
     static constexpr long chunk_steps = 64;
     static constexpr double past_caches_from = 16 << 20;  // bytes
+    static constexpr double output_past_caches_from = 4 << 20;
 
-    struct Row {  // where one row of the batch reads and writes in one step
-        Real *output, *steps, *stash, *after[2];
+    static bool aligned(const Real* array) noexcept {
+        return reinterpret_cast<std::uintptr_t>(array) % vector_bytes == 0;
+    }
+
+    struct Row {  // where one row of the batch reads and writes in its first step
+        Real *output, *steps, *stash;
         const Real* mask;
-        long zone;         // index of its marks
-        bool fresh_after;  // the state does not reach the next step
+        long zone;  // index of its marks
     };
 
     struct Shared {        // of a team
@@ -112,9 +110,8 @@ private:
     const std::byte* packed_;
     const Forward<Real>& call_;
     Times<Real> times_;
-    bool zoneout_, keeps_h_, past_caches_ = false;
+    bool zoneout_, plain_, keeps_h_, past_caches_ = false, output_past_caches_ = false;
     Plan plan_;
-    long group_ = 0;  // 0: all rows at once
     long rows_at_once_ = 0;
     std::size_t shared_bytes_ = 0, own_bytes_ = 0;
     std::optional<Rows> rows_;
@@ -133,14 +130,15 @@ public:
           first_member(member == 0) {}
 
     void scan(const long* rows, long count) noexcept {
+        if (rows_ != nullptr) meet();  // the buffers may still be read for the group before
         rows_ = rows;
-        const long last = count == 0 ? 0 : times().length(rows[0]);
+        last_ = count == 0 ? 0 : times().length(rows[0]);
         begin(count);
         long active = count;
-        for (long s = 0; s < last;) {
+        for (long s = 0; s < last_;) {
             long offsets[chunk_steps + 1] = {0}, counts[chunk_steps];
             long steps = 0;
-            for (; steps < chunk_steps && s + steps < last; ++steps) {
+            for (; steps < chunk_steps && s + steps < last_; ++steps) {
                 while (active > 0 && times().length(rows[active - 1]) <= s + steps) --active;
                 if (steps > 0 && offsets[steps] + active > chunk_rows) break;
                 counts[steps] = active;
@@ -151,7 +149,8 @@ public:
             for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], own.projected + offsets[n] * projected_row());
             active = counts[steps - 1];
         }
-        if (whole.past_caches_) stream_end();
+        if (whole.past_caches_ || whole.output_past_caches_) stream_end();
+        end(count);
         if (first_member) finish_padding(count);
     }
 
@@ -177,11 +176,11 @@ private:
         const auto& call = whole.call_;
         const long hidden = layout().hidden;
         current_ = 0;
-        meet();  // the buffers may still be read for the group before
         for (long i = 0; i < count; ++i) {
             const long row = rows_[i];
             const bool empty = times().length(row) == 0;
             const bool fresh = !empty && times().fresh(row, 0);
+            if (!empty) own.table[i] = place(row);
             for (long block = blocks().first; block < blocks().last; ++block) {
                 const int valid = layout().valid(block);
                 const long unit = block * width;
@@ -224,28 +223,32 @@ private:
     }
 
     void step(long s, long count, const Real* projected) noexcept {
-        for (long i = 0; i < count; ++i) {
-            if (s == 0) own.table[i] = place(rows_[i]);
-            else move_on(own.table[i], rows_[i], s);
-        }
+        const auto& call = whole.call_;
+        const long steps = call.reverse ? -s : s;
+        now_ = {s, steps * call.output.time, s * layout().stash_step(call.batch), steps * layout().hidden};
+        const auto finish_panel = [&](long panel, long first, long rows, const Real* sums) {
+            const int vectors = layout().panel_vectors(panel);
+            for (int n = 0; n < vectors / gates; ++n) {
+                const long block = panel * layout().panel_blocks + n;
+                const Real *of_block = sums + n * gates * width, *inputs = projected + block * gates * width;
+                if (whole.plain_) finish<true>(block, first, rows, of_block, vectors * width, inputs);
+                else finish<false>(block, first, rows, of_block, vectors * width, inputs);
+            }
+        };
         for (long panel = panels.first; panel < panels.last; ++panel) {
             const int vectors = layout().panel_vectors(panel);
             const auto* weights = layout().hidden_panel(whole.packed_, panel);
             for_tiles<P>(count, vectors, [&](long first, long rows, Tile<P> product) {
                 product(layout().hidden_depth, shared.operand[current_] + first * operand_row(), operand_row(), 1,
                         weights, vectors * width, own.sums, vectors * width, nullptr, 0);
-                for (int n = 0; n < vectors / gates; ++n) {
-                    const long block = panel * layout().panel_blocks + n;
-                    finish(block, first, rows, own.sums + n * gates * width, vectors * width,
-                           projected + block * gates * width);
-                }
+                finish_panel(panel, first, rows, own.sums);
             });
         }
         current_ ^= 1;
-        meet();
+        if (s + 1 < last_) meet();
     }
 
-    // Where a row stands in its first step.
+    // Where a row, not an empty one, stands in its first step.
     Row place(long row) const noexcept {
         const auto& call = whole.call_;
         const long t = times().at(row, 0), hidden = layout().hidden;
@@ -255,29 +258,16 @@ private:
         at.stash = call.stash == nullptr ? nullptr : call.stash + layout().stash_index(call.batch, call.time, row, 0);
         at.mask = call.mask == nullptr ? nullptr : call.mask + row * hidden;
         at.zone = (row * call.time + t) * hidden;
-        at.after[0] = at.after[1] = nullptr;
-        look_ahead(at, row, 0);
         return at;
     }
 
-    // ... and in step s, from where it stood in the step before.
-    void move_on(Row& at, long row, long s) const noexcept {
-        const auto& call = whole.call_;
-        const long step = call.reverse ? -1 : 1;
-        at.output += step * call.output.time;
-        if (at.steps != nullptr) at.steps += step * call.output.time;
-        if (at.stash != nullptr) at.stash += layout().stash_step(call.batch);
-        at.zone += step * layout().hidden;
-        look_ahead(at, row, s);
-    }
-
-    void look_ahead(Row& at, long row, long s) const noexcept {
-        const bool last = s + 1 == times().length(row);
-        at.fresh_after = !last && times().fresh(row, s + 1);
-        for (int n = 0; last && n < Cell::states; ++n) at.after[n] = whole.call_.after[n] + row * layout().hidden;
+    // Whether the state does not reach the next step.
+    bool fresh_after(long i) const noexcept {
+        return now_.s + 1 < times().length(rows_[i]) && times().fresh(rows_[i], now_.s + 1);
     }
 
     // The pointwise rule for one block of units of a tile's rows.
+    template <bool plain>
     void finish(long block, long first, long rows, const Real* sums, long sums_row, const Real* projected) noexcept {
         const int valid = layout().valid(block);
         const V extra = load(layout().extra_bias(whole.packed_) + block * width);
@@ -296,41 +286,61 @@ private:
             unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
                 if (n > 0 || whole.keeps_h_) state[n] = load(shared.state[n] + i * state_row() + block * width);
             });
-            advance(own.table[i], block * width, valid, sum, input, extra, state, stashed);
-            keep(own.table[i], i, block, valid, state, stashed);
+            if constexpr (plain) Cell::forward(sum, input, extra, state, stashed);
+            else advance(own.table[i].zone + now_.zone + block * width, valid, sum, input, extra, state, stashed);
+            keep<plain>(own.table[i], i, block, valid, state, stashed);
         }
     }
 
-    SEQLOOM_INLINE void advance(const Row& at, long unit, int valid, const V (&sum)[gates], const V (&input)[gates],
-                                V extra, V (&state)[Cell::states], V (&stashed)[Cell::stashed + 1]) const noexcept {
+    SEQLOOM_INLINE void advance(long zone, int valid, const V (&sum)[gates], const V (&input)[gates], V extra,
+                                V (&state)[Cell::states], V (&stashed)[Cell::stashed + 1]) const noexcept {
         if (!whole.zoneout_) return Cell::forward(sum, input, extra, state, stashed);
         V before[Cell::states];
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA { before[n] = state[n]; });
         Cell::forward(sum, input, extra, state, stashed);
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-            const V kept = kept_share<Real>(whole.call_, n, at.zone + unit, valid);
+            const V kept = kept_share<Real>(whole.call_, n, zone, valid);
             state[n] = blend(kept, before[n], state[n]);
         });
     }
 
+    template <bool plain>
     SEQLOOM_INLINE void keep(const Row& at, long i, long block, int valid, const V (&state)[Cell::states],
                              const V (&stashed)[Cell::stashed + 1]) noexcept {
         const long unit = block * width;
-        store_valid(at.output + unit, state[0], valid);
-        if (at.steps != nullptr) store_valid(at.steps + unit, state[Cell::states - 1], valid);
+        if (whole.output_past_caches_) stream(at.output + now_.output + unit, state[0]);
+        else store_valid(at.output + now_.output + unit, state[0], valid);
+        if (!plain && at.steps != nullptr) store_valid(at.steps + now_.output + unit, state[Cell::states - 1], valid);
         if (at.stash != nullptr) {
-            Real* to = at.stash + unit * layout().stash_vectors;
+            Real* to = at.stash + now_.stash + unit * layout().stash_vectors;
             unroll<Cell::stashed>([&](auto n) SEQLOOM_INLINE_LAMBDA { put_away(to + n * width, stashed[n]); });
             if constexpr (Cell::states > 1) put_away(to + Cell::stashed * width, state[1]);
         }
+        const bool fresh = !plain && fresh_after(i);
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-            if (at.after[n] != nullptr) store_valid(at.after[n] + unit, state[n], valid);
-            if (n > 0 || whole.keeps_h_)
-                store(shared.state[n] + i * state_row() + unit, at.fresh_after ? V{} : state[n]);
+            if (n > 0 || whole.keeps_h_) store(shared.state[n] + i * state_row() + unit, fresh ? V{} : state[n]);
         });
-        V h = at.fresh_after ? V{} : state[0];
-        if (at.mask != nullptr) h *= load_valid(at.mask + unit, valid);
+        V h = fresh ? V{} : state[0];
+        if (!plain && at.mask != nullptr) h *= load_valid(at.mask + unit, valid);
         put(current_ ^ 1, i, unit, h);
+    }
+
+    // The states after each row's last step.
+    void end(long count) const noexcept {
+        const auto& call = whole.call_;
+        for (long i = 0; i < count; ++i) {
+            const long row = rows_[i], length = times().length(row);
+            if (length == 0) continue;
+            const Real* output =
+                call.output.data + row * call.output.row + times().at(row, length - 1) * call.output.time;
+            for (long block = blocks().first; block < blocks().last; ++block) {
+                const long unit = block * width, to = row * layout().hidden + unit;
+                const int valid = layout().valid(block);
+                store_valid(call.after[0] + to, load_valid(output + unit, valid), valid);
+                if constexpr (Cell::states > 1)
+                    store_valid(call.after[1] + to, load(shared.state[1] + i * state_row() + unit), valid);
+            }
+        }
     }
 
     // What is too much for any cache goes past them all: else each line would be read before it is written.
@@ -359,7 +369,11 @@ private:
     Barrier* barrier;
     bool first_member;
     const long* rows_ = nullptr;
+    long last_ = 0;  // steps of the longest row
     int current_ = 0;
+    struct {
+        long s, output, stash, zone;  // the step, and how far each of them is from where the row's first one was
+    } now_{};
 };
 
 }  // namespace seqloom::SEQLOOM_TARGET

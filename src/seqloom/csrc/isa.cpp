@@ -40,9 +40,9 @@ Isa detect_x86() noexcept {
     const auto basic = cpuid(1, 0);
     const auto extended = cpuid(7, 0);
     const auto more = cpuid(7, 1);
-    constexpr auto fma = bit(12), osxsave = bit(27), avx = bit(28);                            // leaf 1, ecx
-    constexpr auto avx2 = bit(5), f = bit(16), dq = bit(17), bw = bit(30), vl = bit(31);       // leaf 7, ebx
-    constexpr auto bf16 = bit(5);                                                              // leaf 7.1, eax
+    constexpr auto fma = bit(12), osxsave = bit(27), avx = bit(28);                               // leaf 1, ecx
+    constexpr auto avx2 = bit(5), f = bit(16), dq = bit(17), bw = bit(30), vl = bit(31);          // leaf 7, ebx
+    constexpr auto bf16 = bit(5);                                                                 // leaf 7.1, eax
     constexpr auto sse_state = bit(1), ymm_state = bit(2), zmm_state = bit(5) | bit(6) | bit(7);  // XCR0
 
     if (!all(basic.ecx, fma | osxsave | avx) || !all(extended.ebx, avx2)) return Isa::portable;

@@ -26,8 +26,6 @@ public:
     // Packs for backward when it is called first; safe from several threads at once.
     void backward(const Weights<T>& weights, const Backward<T>& call);
 
-    Sizes sizes() const noexcept { return sizes_; }
-
 private:
     std::uint64_t checksum(const Weights<T>& weights, bool whole) const noexcept;
 

@@ -1,4 +1,4 @@
-# The library seqloom_core: all of csrc but bind.cpp. Files named below `each_target` are compiled once for each
+# The library seqloom_core: all of csrc but bind/. Files named below `each_target` are compiled once for each
 # instruction set, in a namespace of its own; which one runs is chosen at run time (isa.hpp).
 set(core ${CMAKE_CURRENT_LIST_DIR})
 file(GLOB cells CONFIGURE_DEPENDS ${core}/cells/*.cpp)
@@ -18,7 +18,8 @@ target_compile_options(seqloom_flags INTERFACE
 )
 
 add_library(seqloom_core OBJECT
-  ${core}/activations.cpp ${core}/isa.cpp ${core}/memory.cpp ${core}/packed.cpp ${core}/registry.cpp ${core}/threads.cpp
+  ${core}/activations.cpp ${core}/isa.cpp ${core}/memory.cpp ${core}/packed.cpp ${core}/registry.cpp ${core}/stack.cpp
+  ${core}/threads.cpp
 )
 find_package(Threads REQUIRED)
 target_link_libraries(seqloom_core PUBLIC seqloom_flags Threads::Threads ${CMAKE_DL_LIBS})

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "layout.hpp"
+#include "threads.hpp"
 
 namespace seqloom::SEQLOOM_TARGET {
 
@@ -14,24 +15,46 @@ struct Plan {
     int teams = 1, members = 1;
 };
 
-// `step` is what the products of one step of all rows take on one thread, `whole` all products; in microseconds.
-inline Plan plan(int threads, long batch, double step, double whole) noexcept {
-    constexpr double worth_a_thread = 6;   // waking another thread takes 2 to 3 while it still waits for work
-    constexpr double worth_a_meeting = 1;  // of two threads, which takes 0.5
-    constexpr long rows_enough = 8;        // a tile's worth of rows for each thread
+// `whole` is what all products take on one thread, in microseconds.
+inline Plan plan(int threads, long batch, long time, double whole) noexcept {
+    constexpr double worth_a_thread = 3.5;      // waking another thread takes 2 to 3 while it still waits for work
+    constexpr double begin = 1, meeting = 0.5;  // of threads that split the units, with what they then exchange
+    constexpr long rows_enough = 8;             // a tile's worth of rows for each thread
+    const double steps = static_cast<double>(time);
+    if (batch < rows_enough * threads && whole * (threads - 1) / threads > begin + meeting * steps) return {1, threads};
     threads = static_cast<int>(std::min<double>(threads, whole / worth_a_thread));
     if (threads <= 1) return {};
     if (batch >= rows_enough * threads) return {threads, 1};
-    if (step / threads >= worth_a_meeting) return {1, threads};
     return {static_cast<int>(std::min<long>(threads, divided_up(batch, 2))), 1};
 }
 
 // Microseconds of one thread for the product of `rows` rows with so many weights, read from the second cache at best.
 template <typename Unit>
 double product_time(double rows, double weights) noexcept {
-    constexpr double operations = 1e5, bytes = 8e4;  // a microsecond; of fp32 products on a core of 2022
+    constexpr double operations = 1.8e5, bytes = 1.8e5;  // a microsecond; of fp32 products, on a core of 2024
     return std::max(2 * rows * weights / operations, weights * sizeof(Unit) / bytes);
 }
+
+// Calls work(team, member, members, barrier) for each member of each team; the barrier is null for one by itself. Where
+// the pool gives fewer threads than a team that splits its units has members, one does all of it.
+template <typename Work>
+void launch(const Plan& plan, Work&& work) {
+    const int wanted = plan.teams * plan.members;
+    if (wanted == 1) return work(0, 0, 1, nullptr);
+    Barrier barrier(plan.members);
+    run_team(wanted, [&](int member, int members) noexcept {
+        if (plan.members == 1) {
+            for (int team = member; team < plan.teams; team += members) work(team, 0, 1, nullptr);
+        } else if (members == plan.members) {
+            work(0, member, members, &barrier);
+        } else if (member == 0) {
+            work(0, 0, 1, nullptr);
+        }
+    });
+}
+
+// Where the weights are small, a few rows at a time run through all steps: more of what they need stays near.
+inline constexpr long small_group = 24;
 
 // The rows of each team: consecutive ones where all have the same length, else dealt out in order of falling length, so
 // that in each step the rows that still run are the first ones, and all teams have about as much to do.

@@ -33,8 +33,7 @@ void run_team(int wanted, Body&& body) noexcept {
         return;
     }
     run_team(
-        wanted,
-        [](void* context, int member, int members) { (*static_cast<Function*>(context))(member, members); },
+        wanted, [](void* context, int member, int members) { (*static_cast<Function*>(context))(member, members); },
         const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
 
@@ -71,7 +70,8 @@ private:
 // cache lines, so that those who wait do not disturb those who still work.
 class alignas(64) Barrier {
 public:
-    // For so many threads, >= 1. A team may have fewer members than were wanted: who makes a barrier before must compare.
+    // For so many threads, >= 1. A team may have fewer members than were wanted: who makes a barrier before must
+    // compare.
     explicit Barrier(int members) noexcept : members_(members) {}
 
     Barrier(const Barrier&) = delete;

@@ -17,8 +17,8 @@ from seqloom.errors import SettingError, ShapeError
 from seqloom.kernels import Lengths, Options, Weights
 from seqloom.layers import arguments
 from seqloom.layers.noise import dropout_mask, zoneout_marks
+from seqloom.layers.ready import Ready, ready
 from seqloom.layers.states import State, add_batch, as_tuple, drop_batch, one_or_all
-from seqloom.layers.stream import Stream
 from seqloom.parts import part
 from seqloom.shapes import check
 
@@ -66,7 +66,7 @@ class Recurrent(nn.Module):
     weight_dropout: float = 0.0
     zoneout: tuple[float, ...] = ()
     precision: str = "float32"
-    _stream: Stream | None = None
+    _ready: Ready | None = None
 
     def __init__(
         self,
@@ -158,12 +158,18 @@ class Recurrent(nn.Module):
         Raises:
             ShapeError: an argument has another shape, type or device than said; names it.
         """
-        sizes = {"I": self.input_size}
+        plain = lengths is None and resets is None and not all_states and not torch.compiler.is_compiling()
+        if plain and self._ready is not None:
+            result = self._ready.forward(self._parameters, input, state, not self.batch_first)
+            if result is not None:
+                return result
         if input.dim() != 3 or input.shape[2] != self.input_size:
-            check("input", input, "B T I" if self.batch_first else "T B I", **sizes)
+            check("input", input, "B T I" if self.batch_first else "T B I", I=self.input_size)
         if resets is not None:
             resets = self._batch_first_resets(resets, input)
         output, last, *steps = self._scan(input, state, lengths, resets, all_states, not self.batch_first)
+        if plain:
+            self._look()
         if not steps:
             return output, one_or_all(last)
         return output, one_or_all(last), one_or_all(steps[0])
@@ -192,14 +198,22 @@ class Recurrent(nn.Module):
         """
         if self.bidirectional or (self.training and (self.recurrent_dropout or self.weight_dropout)):
             raise self._no_step()
-        if state is None or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
             return self._step(x, state)
-        stream: Stream | None = self._stream
-        result = None if stream is None else stream.step(self, x, state)
+        result = None if self._ready is None else self._ready.step(self._parameters, x, state)
         if result is None:
             result = self._step(x, state)
-            self.__dict__["_stream"] = Stream.after(self, x, state)
+            self._look()
         return result
+
+    def _look(self) -> None:
+        """Looks at the layer for the next call like this one, if that can be a short one."""
+        if not torch.is_grad_enabled():
+            self.__dict__["_ready"] = ready(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__.pop("_ready", None)  # it knows the layer as it was
+        super().__setattr__(name, value)
 
     def _step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """``step`` the long way."""

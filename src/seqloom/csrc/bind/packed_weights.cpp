@@ -1,0 +1,141 @@
+#include "packed_weights.hpp"
+
+#include <nanobind/stl/string_view.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "../isa.hpp"
+
+namespace nb = nanobind;
+
+namespace seqloom::bind {
+namespace {
+
+template <typename T>
+const Kernels<T>& kernels_of(std::string_view cell, Isa isa, Precision precision) {
+    const auto* kernels = find_kernels<T>(cell, isa, precision);
+    if (kernels == nullptr) throw std::invalid_argument("there is no compiled cell " + std::string(cell));
+    return *kernels;
+}
+
+// What both passes read, in the order in which Python gives it.
+template <typename T>
+Scan<T> scan_of(int threads, long batch, long time, bool reverse, Address input, long input_row, long input_time,
+                Address before_0, Address before_1, Address lengths, Address fresh, Address mask, Address zone_0,
+                Address zone_1, double rate_0, double rate_1) {
+    return {threads,
+            batch,
+            time,
+            reverse,
+            {at<T>(input), input_row, input_time},
+            {at<T>(before_0), at<T>(before_1)},
+            at<std::int64_t>(lengths),
+            at<std::uint8_t>(fresh),
+            at<T>(mask),
+            {at<std::uint8_t>(zone_0), at<std::uint8_t>(zone_1)},
+            {static_cast<T>(rate_0), static_cast<T>(rate_1)}};
+}
+
+void forward(const PackedWeights& weights, int threads, long batch, long time, bool reverse, Address input,
+             long input_row, long input_time, Address output, long output_row, long output_time, Address before_0,
+             Address before_1, Address after_0, Address after_1, Address steps_1, Address lengths, Address fresh,
+             Address mask, Address zone_0, Address zone_1, double rate_0, double rate_1, Address stash) {
+    const nb::gil_scoped_release others_may_run;
+    weights.visit([&]<typename T>(Packed<T>& packed) {
+        Forward<T> call;
+        static_cast<Scan<T>&>(call) = scan_of<T>(threads, batch, time, reverse, input, input_row, input_time, before_0,
+                                                 before_1, lengths, fresh, mask, zone_0, zone_1, rate_0, rate_1);
+        call.output = {at<T>(output), output_row, output_time};
+        call.steps = at<T>(steps_1);
+        call.after[0] = at<T>(after_0);
+        call.after[1] = at<T>(after_1);
+        call.stash = at<T>(stash);
+        packed.forward(call);
+    });
+}
+
+void backward(const PackedWeights& weights, int threads, long batch, long time, bool reverse, Address weight_ih,
+              Address weight_hh, Address input, long input_row, long input_time, Address output, long output_row,
+              long output_time, Address before_0, Address before_1, Address d_output, long d_output_row,
+              long d_output_time, Address d_after_0, Address d_after_1, Address d_steps_1, Address lengths,
+              Address fresh, Address mask, Address zone_0, Address zone_1, double rate_0, double rate_1, Address stash,
+              Address d_input, long d_input_row, long d_input_time, Address d_before_0, Address d_before_1,
+              Address d_weight_ih, Address d_weight_hh, Address d_bias_ih, Address d_bias_hh) {
+    const nb::gil_scoped_release others_may_run;
+    weights.visit([&]<typename T>(Packed<T>& packed) {
+        Backward<T> call;
+        static_cast<Scan<T>&>(call) = scan_of<T>(threads, batch, time, reverse, input, input_row, input_time, before_0,
+                                                 before_1, lengths, fresh, mask, zone_0, zone_1, rate_0, rate_1);
+        call.output = {at<T>(output), output_row, output_time};
+        call.stash = at<T>(stash);
+        call.d_output = {at<T>(d_output), d_output_row, d_output_time};
+        call.d_steps = at<T>(d_steps_1);
+        call.d_after[0] = at<T>(d_after_0);
+        call.d_after[1] = at<T>(d_after_1);
+        call.d_input = {at<T>(d_input), d_input_row, d_input_time};
+        call.d_before[0] = at<T>(d_before_0);
+        call.d_before[1] = at<T>(d_before_1);
+        call.d_input_weights = at<T>(d_weight_ih);
+        call.d_hidden_weights = at<T>(d_weight_hh);
+        call.d_input_bias = at<T>(d_bias_ih);
+        call.d_hidden_bias = at<T>(d_bias_hh);
+        packed.backward({at<T>(weight_ih), at<T>(weight_hh), nullptr, nullptr}, call);
+    });
+}
+
+}  // namespace
+
+PackedWeights::PackedWeights(std::string_view cell, std::string_view isa, std::string_view precision, Sizes sizes,
+                             const WeightAddresses& weights) {
+    const auto level = choose(isa);
+    if (precision == "float64") make<double>(cell, level, Precision::exact, sizes, weights);
+    else if (precision == "float32") make<float>(cell, level, Precision::exact, sizes, weights);
+    else if (precision == "bfloat16") make<float>(cell, level, Precision::bfloat16, sizes, weights);
+    else throw std::invalid_argument("precision must be float32, float64 or bfloat16; given " + std::string(precision));
+}
+
+bool PackedWeights::matches(const WeightAddresses& weights, bool whole) const {
+    return visit([&]<typename T>(Packed<T>& packed) { return packed.matches(weights.as<T>(), whole); });
+}
+
+template <typename T>
+void PackedWeights::make(std::string_view cell, Isa isa, Precision precision, Sizes sizes,
+                         const WeightAddresses& weights) {
+    const auto& kernels = kernels_of<T>(cell, isa, precision);
+    const nb::gil_scoped_release others_may_run;
+    packed_ = std::make_unique<Packed<T>>(kernels, sizes, weights.as<T>());
+}
+
+void define_packed_weights(nb::module_& m) {
+    m.def(
+        "stash_size",
+        [](std::string_view cell, std::string_view isa, std::string_view precision, long hidden) {
+            const auto of = [&]<typename T>(Precision products) {
+                return kernels_of<T>(cell, choose(isa), products).stash_size({1, hidden}, 1, 1);
+            };
+            if (precision == "float64") return of.template operator()<double>(Precision::exact);
+            const bool low = precision == "bfloat16";
+            return of.template operator()<float>(low ? Precision::bfloat16 : Precision::exact);
+        },
+        "How many numbers forward keeps for backward, for each row and step.");
+    nb::class_<PackedWeights>(
+        m, "Packed", "The weights of one layer and direction in the kernels' own order; the arrays are not kept.")
+        .def("__init__",
+             [](PackedWeights* self, std::string_view cell, std::string_view isa, std::string_view precision,
+                long inputs, long hidden, Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh) {
+                 new (self)
+                     PackedWeights(cell, isa, precision, {inputs, hidden}, {weight_ih, weight_hh, bias_ih, bias_hh});
+             })
+        .def("matches",
+             [](const PackedWeights& self, Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh,
+                bool whole) { return self.matches({weight_ih, weight_hh, bias_ih, bias_hh}, whole); })
+        .def("stash_size",
+             [](const PackedWeights& self, long batch, long time) {
+                 return self.visit([&](auto& packed) { return packed.stash_size(batch, time); });
+             })
+        .def("forward", &forward)
+        .def("backward", &backward);
+}
+
+}  // namespace seqloom::bind

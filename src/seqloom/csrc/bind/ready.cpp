@@ -1,0 +1,267 @@
+#include "ready.hpp"
+
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "../stack.hpp"
+#include "packed_weights.hpp"
+#include "torch_tensors.hpp"
+
+namespace nb = nanobind;
+
+namespace seqloom::bind {
+namespace {
+
+constexpr long steps_enough = 256;  // rows times steps beside which looking at every weight costs little
+constexpr long much = 1 << 18;      // numbers of an output that has its memory of the pool: not here
+
+// One layer and direction, and by what it is seen that its weights are as they were packed.
+struct Layer {
+    const PackedWeights* packed;
+    std::array<nb::handle, 4> weights;  // null for no bias
+    std::array<long, 4> versions;
+    WeightAddresses addresses;
+    long numbers;  // weights, without biases
+};
+
+// What a call reads: `rows` and `steps` are the sizes, the strides count elements.
+struct Input {
+    const void* data;
+    long batch, time, row, step;
+    bool one_row;  // without an axis of the batch
+};
+
+// Memory like what was made last; most calls want the same again.
+class Template {
+public:
+    template <typename... Sizes>
+    nb::handle of(nb::handle like, Sizes... sizes) {
+        const std::array<long, 3> wanted{sizes...};
+        if (wanted != sizes_) tensor_ = like.attr("new_empty")(nb::make_tuple(sizes...));
+        sizes_ = wanted;
+        return tensor_;
+    }
+
+private:
+    nb::object tensor_;
+    std::array<long, 3> sizes_{};
+};
+
+// How the axes of input and output lie.
+enum class Axes { batch_first, time_first, step };
+
+class Ready {
+public:
+    // `weights` and `packed`: of each layer, four tensors or None each, and their Packed; `seen`: as Python noted when
+    // it packed them, the four counters of changes and the four addresses.
+    Ready(nb::list weights, nb::list packed, nb::list seen, long states, double rate_0, double rate_1)
+        : torch_(*Torch::find()), states_(states), rate_{rate_0, rate_1}, kept_{nb::make_tuple(weights, packed)} {
+        for (std::size_t n = 0; n < nb::len(packed); ++n) layers_.push_back(layer(weights[n], packed[n], seen[n]));
+        Tensor hh;
+        torch_.view(layers_[0].weights[1], hh);
+        type_ = hh.dtype;
+        hidden_ = hh.shape[1];
+        torch_.view(layers_[0].weights[0], hh);
+        inputs_ = hh.shape[1];
+    }
+
+    // Output and state as the layer gives them; None where anything is not as it was, or out of the ordinary.
+    nb::object call(nb::dict parameters, nb::handle input, nb::handle state, Axes axes) {
+        if (!torch_.is_ordinary(input) || !are(parameters) || torch_.watched()) return nb::none();
+        const std::optional<Input> given = input_of(input, axes);
+        if (!given || given->batch * given->time * hidden_ >= much) return nb::none();
+        std::array<const void*, 2> before{};
+        std::array<nb::handle, 2> like{};
+        if (!states_of(state, *given, before, like)) return nb::none();
+        if (!as_packed(given->batch * given->time)) return nb::none();
+        const nb::object output = torch_.empty_like(output_like(input, *given, axes));
+        std::array<nb::object, 2> after;
+        for (long n = 0; n < states_; ++n)
+            after[n] = torch_.empty_like(like[n].is_valid() ? like[n] : state_like(input, *given));
+        run(*given, output, before, after, axes);
+        if (states_ == 1) return nb::make_tuple(output, after[0]);
+        return nb::make_tuple(output, nb::make_tuple(after[0], after[1]));
+    }
+
+private:
+    static Layer layer(nb::handle weights, nb::handle packed, nb::handle seen) {
+        Layer made{nb::cast<const PackedWeights*>(packed), {}, {}, {}, 0};
+        std::array<Address, 4> addresses{};
+        for (int n = 0; n < 4; ++n) {
+            const nb::object weight = weights[n];
+            if (!weight.is_none()) made.weights[n] = weight;  // kept alive by `kept_`
+            made.versions[n] = nb::cast<long>(seen[0][n]);
+            addresses[n] = nb::cast<Address>(seen[1][n]);
+        }
+        made.addresses = {addresses[0], addresses[1], addresses[2], addresses[3]};
+        made.numbers = nb::cast<long>(weights[0].attr("numel")()) + nb::cast<long>(weights[1].attr("numel")());
+        return made;
+    }
+
+    // Whether the layer's parameters are the same tensors as ever.
+    bool are(const nb::dict& parameters) const {
+        std::size_t place = 0;
+        for (const auto& [name, parameter] : parameters) {
+            while (place < 4 * layers_.size() && !weight(place).is_valid()) ++place;
+            if (place == 4 * layers_.size() || !weight(place).is(parameter)) return false;
+            ++place;
+        }
+        while (place < 4 * layers_.size() && !weight(place).is_valid()) ++place;
+        return place == 4 * layers_.size();
+    }
+    nb::handle weight(std::size_t place) const noexcept { return layers_[place / 4].weights[place % 4]; }
+
+    // Whether the weights hold the numbers that were packed. The rule is that of kernels/packed.py.
+    bool as_packed(long steps) const {
+        constexpr long few = 8192;
+        for (const auto& layer : layers_) {
+            const std::array<Address, 4> addresses{layer.addresses.weight_ih, layer.addresses.weight_hh,
+                                                   layer.addresses.bias_ih, layer.addresses.bias_hh};
+            for (int n = 0; n < 4; ++n) {
+                Tensor view;
+                if (!layer.weights[n].is_valid()) continue;
+                if (torch_.version(layer.weights[n]) != layer.versions[n] || !torch_.view(layer.weights[n], view) ||
+                    reinterpret_cast<Address>(data_of(view)) != addresses[n] || !is_type(view))
+                    return false;
+            }
+            if (!layer.packed->matches(layer.addresses, layer.numbers <= few || steps >= steps_enough)) return false;
+        }
+        return true;
+    }
+
+    static const void* data_of(const Tensor& view) noexcept {
+        return static_cast<const std::byte*>(view.data) + view.byte_offset;
+    }
+    bool is_type(const Tensor& view) const noexcept {
+        return view.dtype.code == type_.code && view.dtype.bits == type_.bits && view.dtype.lanes == 1;
+    }
+
+    std::optional<Input> input_of(nb::handle input, Axes axes) const {
+        Tensor view;
+        if (!torch_.view(input, view) || torch_.is_negated(input) || !is_type(view)) return std::nullopt;
+        const bool one_row = axes == Axes::step && view.ndim == 1;
+        const int last = view.ndim - 1;
+        if (view.ndim != (one_row ? 1 : axes == Axes::step ? 2 : 3)) return std::nullopt;
+        for (int n = 0; n <= last; ++n) {
+            if (view.shape[n] < 1) return std::nullopt;
+        }
+        if (view.shape[last] != inputs_ || (view.strides[last] != 1 && inputs_ > 1)) return std::nullopt;
+        const void* data = data_of(view);
+        if (one_row) return Input{data, 1, 1, 0, 0, true};
+        if (axes == Axes::step) return Input{data, view.shape[0], 1, view.strides[0], 0, false};
+        const int batch = axes == Axes::time_first, time = 1 - batch;
+        return Input{data, view.shape[batch], view.shape[time], view.strides[batch], view.strides[time], false};
+    }
+
+    // The addresses of the states, [L, B, H] or [L, H] for one row; null for zeros.
+    bool states_of(nb::handle state, const Input& given, std::array<const void*, 2>& before,
+                   std::array<nb::handle, 2>& like) const {
+        if (state.is_none()) return true;
+        if (torch_.is_ordinary(state)) {
+            like[0] = state;
+            if (states_ != 1) return false;
+        } else {
+            if (!nb::isinstance<nb::tuple>(state) && !nb::isinstance<nb::list>(state)) return false;
+            if (static_cast<long>(nb::len(state)) != states_) return false;
+            for (long n = 0; n < states_; ++n) {
+                like[n] = PySequence_Fast_GET_ITEM(state.ptr(), n);
+                if (!torch_.is_ordinary(like[n])) return false;
+            }
+        }
+        for (long n = 0; n < states_; ++n) {
+            Tensor view;
+            if (!torch_.view(like[n], view) || torch_.is_negated(like[n]) || !is_type(view) || !is_state(view, given))
+                return false;
+            before[n] = data_of(view);
+        }
+        return true;
+    }
+
+    bool is_state(const Tensor& view, const Input& given) const noexcept {
+        const long wanted[3] = {static_cast<long>(layers_.size()), given.batch, hidden_};
+        if (view.ndim != (given.one_row ? 2 : 3)) return false;
+        long stride = 1;
+        for (int n = view.ndim - 1, axis = 2; n >= 0; --n, --axis) {
+            if (given.one_row && axis == 1) --axis;
+            if (view.shape[n] != wanted[axis] || (view.shape[n] > 1 && view.strides[n] != stride)) return false;
+            stride *= view.shape[n];
+        }
+        return true;
+    }
+
+    // Templates for what a call of this size writes.
+    nb::handle output_like(nb::handle input, const Input& given, Axes axes) {
+        if (given.one_row) return output_.of(input, hidden_);
+        if (axes == Axes::step) return output_.of(input, given.batch, hidden_);
+        if (axes == Axes::time_first) return output_.of(input, given.time, given.batch, hidden_);
+        return output_.of(input, given.batch, given.time, hidden_);
+    }
+    nb::handle state_like(nb::handle input, const Input& given) {
+        const long number = static_cast<long>(layers_.size());
+        return given.one_row ? state_.of(input, number, hidden_) : state_.of(input, number, given.batch, hidden_);
+    }
+
+    void run(const Input& given, nb::handle output, const std::array<const void*, 2>& before,
+             const std::array<nb::object, 2>& after, Axes axes) const {
+        std::array<const void*, 3> to{};
+        const std::array<nb::handle, 3> written{output, after[0], after[1]};
+        for (long n = 0; n <= states_; ++n) {
+            Tensor view;
+            torch_.view(written[n], view);
+            to[n] = data_of(view);
+        }
+        const int threads = torch_.threads();
+        const nb::gil_scoped_release others_may_run;
+        layers_[0].packed->visit([&]<typename T>(Packed<T>&) {
+            const auto writable = [](const void* data) { return static_cast<T*>(const_cast<void*>(data)); };
+            Stack<T> call{threads, given.batch, given.time, hidden_, {}, {}, {}, {}, {}};
+            call.input = {static_cast<const T*>(given.data), given.row, given.step};
+            call.output = {writable(to[0]), given.time * hidden_, hidden_};
+            if (axes == Axes::time_first) call.output = {writable(to[0]), hidden_, given.batch * hidden_};
+            for (int n = 0; n < 2; ++n) {
+                call.before[n] = static_cast<const T*>(before[n]);
+                call.after[n] = writable(to[n + 1]);
+                call.rate[n] = static_cast<T>(rate_[n]);
+            }
+            std::vector<const Packed<T>*> layers;
+            for (const auto& each : layers_)
+                each.packed->visit([&]<typename U>(Packed<U>& packed) {
+                    if constexpr (std::is_same_v<T, U>) layers.push_back(&packed);
+                });
+            run_stack(layers, call);
+        });
+    }
+
+    const Torch& torch_;
+    std::vector<Layer> layers_;
+    long states_, hidden_ = 0, inputs_ = 0;
+    std::array<double, 2> rate_;
+    nb::dlpack::dtype type_{};
+    nb::object kept_;
+    Template output_, state_;
+};
+
+}  // namespace
+
+void define_ready(nb::module_& m) {
+    m.def(
+        "can_be_ready", [] { return Torch::find() != nullptr; },
+        "Whether torch offers the functions that Ready reads tensors with.");
+    nb::class_<Ready>(m, "Ready", "A layer that was looked at once, to be called again and again.")
+        .def(nb::init<nb::list, nb::list, nb::list, long, double, double>())
+        .def(
+            "forward",
+            [](Ready& self, nb::dict parameters, nb::handle input, nb::handle state, bool time_first) {
+                return self.call(parameters, input, state, time_first ? Axes::time_first : Axes::batch_first);
+            },
+            nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
+        .def("step", [](Ready& self, nb::dict parameters, nb::handle x,
+                        nb::handle state) { return self.call(parameters, x, state, Axes::step); })
+        // A copy of it, and what comes out of a pickle, is None: it belongs to the tensors that it was made of.
+        .def("__reduce__", [](nb::handle) {
+            return nb::make_tuple(nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(Py_None))), nb::make_tuple());
+        });
+}
+
+}  // namespace seqloom::bind

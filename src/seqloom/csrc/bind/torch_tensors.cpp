@@ -1,0 +1,82 @@
+#include "torch_tensors.hpp"
+
+namespace seqloom::bind {
+namespace {
+
+// DLPack's table of functions, as of version 1.3; only what is used is named.
+struct Exchange {
+    struct {
+        std::uint32_t major, minor;
+    } version;
+    Exchange* older;
+    void (*allocate)();
+    void (*managed_from_object)();
+    void (*managed_to_object)();
+    int (*view)(void* object, Tensor* to);
+    void (*stream)();
+};
+
+constexpr int cpu = 1;  // DLPack's number of the device
+
+const Exchange* exchange_of(nb::handle tensor_type) {
+    if (!nb::hasattr(tensor_type, "__dlpack_c_exchange_api__")) return nullptr;
+    const nb::object capsule = tensor_type.attr("__dlpack_c_exchange_api__");
+    const void* table = PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api");
+    if (table == nullptr) {
+        PyErr_Clear();
+        return nullptr;
+    }
+    const auto* exchange = static_cast<const Exchange*>(table);
+    while (exchange != nullptr && exchange->version.major > 1) exchange = exchange->older;
+    return exchange;
+}
+
+bool truth(const nb::object& function) { return function().is(nb::handle(Py_True)); }
+
+}  // namespace
+
+const Torch* Torch::find() {
+    static const Torch* const torch = [] {
+        auto* const found = new Torch;  // never destroyed: Python may be gone by then
+        return found->to_view_ != nullptr ? found : nullptr;
+    }();
+    return torch;
+}
+
+Torch::Torch() {
+    const nb::module_ torch = nb::module_::import_("torch");
+    tensor_type_ = torch.attr("Tensor");
+    const Exchange* exchange = exchange_of(tensor_type_);
+    if (exchange == nullptr) return;
+    to_view_ = exchange->view;
+    const nb::object inner = torch.attr("_C");
+    is_neg_ = tensor_type_.attr("is_neg");
+    version_ = nb::str("_version");
+    level_ = nb::str("_current_level");
+    empty_like_ = torch.attr("empty_like");
+    get_num_threads_ = torch.attr("get_num_threads");
+    is_grad_enabled_ = inner.attr("is_grad_enabled");
+    is_autocast_enabled_ = inner.attr("_is_any_autocast_enabled");
+    modes_ = inner.attr("_len_torch_dispatch_stack");
+    is_tracing_ = inner.attr("_is_tracing");
+    transforms_ = inner.attr("_functorch").attr("peek_interpreter_stack");
+    forward_mode_ = nb::module_::import_("torch.autograd.forward_ad");
+}
+
+bool Torch::view(nb::handle tensor, Tensor& to) const {
+    if (to_view_(tensor.ptr(), &to) != 0) {
+        PyErr_Clear();
+        return false;
+    }
+    return to.device.device_type == cpu && to.data != nullptr;
+}
+
+long Torch::version(nb::handle tensor) const { return nb::cast<long>(nb::getattr(tensor, version_)); }
+
+bool Torch::watched() const {
+    return truth(is_grad_enabled_) || truth(is_autocast_enabled_) || truth(is_tracing_) ||
+           nb::cast<int>(modes_()) != 0 || !transforms_().is_none() ||
+           nb::cast<int>(nb::getattr(forward_mode_, level_)) >= 0;
+}
+
+}  // namespace seqloom::bind

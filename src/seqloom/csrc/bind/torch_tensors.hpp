@@ -1,0 +1,52 @@
+// Tensors of torch as this library sees them: through Python's objects, and through the table of C functions that
+// torch.Tensor offers for DLPack (https://dmlc.github.io/dlpack/latest/python_spec.html, "DLPack C Exchange API").
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <cstdint>
+
+namespace seqloom::bind {
+
+namespace nb = nanobind;
+
+using Tensor =
+    nb::dlpack::dltensor;  // shape and strides are torch's own; they live as long as the tensor stays as it is
+
+// What is asked of torch again and again, looked up once.
+class Torch {
+public:
+    // Null where torch has no such functions, or other ones than were known in 2026.
+    static const Torch* find();
+
+    // False where it is no tensor, or of a subclass, which may stand for something else than its memory.
+    bool is_ordinary(nb::handle tensor) const noexcept { return tensor.type().is(tensor_type_); }
+
+    // False where it is not in this machine's memory, or has no numbers.
+    bool view(nb::handle tensor, Tensor& to) const;
+
+    // Whether torch keeps a minus sign in mind, so that other numbers are in memory.
+    bool is_negated(nb::handle tensor) const { return !is_neg_(tensor).is(nb::handle(Py_False)); }
+
+    // Torch's counter of changes in place.
+    long version(nb::handle tensor) const;
+
+    // Whether anybody wants to know what is computed, or to compute something else: autograd, autocast, a transform of
+    // torch.func, forward-mode differentiation, a tracer, a mode.
+    bool watched() const;
+
+    // Fresh memory like this tensor.
+    nb::object empty_like(nb::handle tensor) const { return empty_like_(tensor); }
+
+    int threads() const { return nb::cast<int>(get_num_threads_()); }
+
+private:
+    Torch();
+
+    int (*to_view_)(void* object, Tensor* view) = nullptr;
+    nb::object tensor_type_, is_neg_, version_, empty_like_, get_num_threads_;
+    nb::object is_grad_enabled_, is_autocast_enabled_, modes_, is_tracing_, transforms_, forward_mode_, level_;
+};
+
+}  // namespace seqloom::bind

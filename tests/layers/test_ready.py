@@ -1,0 +1,152 @@
+"""A layer called again and again, in compiled code alone: the long way to the bit, or the long way itself."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from seqloom import GRU, LSTM, RNN, kernels
+from seqloom.errors import ShapeError
+from seqloom.layers.recurrent import Recurrent
+
+COMPILED = ["elman", "gru", "lstm"]
+SIZES = [(1, 1), (1, 9), (5, 7), (37, 10), (70, 11)]  # B and T: from one row to rows for two teams
+
+
+def flat(result):
+    output, state = result
+    return [output, *(state if isinstance(state, tuple) else (state,))]
+
+
+def assert_bits(given, wanted):
+    assert type(given[1]) is type(wanted[1])
+    assert all(
+        one.shape == other.shape and torch.equal(one, other)
+        for one, other in zip(*map(flat, (given, wanted)), strict=True)
+    )
+
+
+def make(name, **options):
+    torch.manual_seed(0)
+    return Recurrent(name, 5, 33, **options).eval()
+
+
+def arguments(layer, batch, time):
+    x = torch.randn(batch, time, 5) if layer.batch_first else torch.randn(time, batch, 5)
+    state = tuple(torch.randn(layer.num_layers, batch, 33) for _ in layer.cell.states)
+    return x, state if len(state) > 1 else state[0]
+
+
+@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"batch_first": True, "num_layers": 3}, {"precision": "bfloat16", "bias": False, "num_layers": 2}],
+    ids=str,
+)
+def test_as_the_long_way(monkeypatch, name, sizes, options):
+    """With two threads, so that a large batch of several layers is split."""
+    layer = make(name, **options)
+    x, state = arguments(layer, *sizes)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode():
+            wanted, wanted_from_zeros = layer(x, state), layer(x)
+            layer(x)  # the weights are packed now, and the layer is looked at
+            monkeypatch.setattr(kernels, "stack", None)
+            for _ in range(2):
+                assert_bits(layer(x, state), wanted)
+                assert_bits(layer(x), wanted_from_zeros)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+def test_inputs_that_lie_otherwise(monkeypatch):
+    layer = make("gru", batch_first=True)
+    x, state = arguments(layer, 4, 6)
+    layer(x, state)
+    wanted = layer(x, state)
+    wide = torch.randn(4, 12, 9)
+    wide[:, ::2, 2:7] = x
+    apart = x.transpose(1, 2).contiguous().transpose(1, 2)
+    turned = state.transpose(0, 1).contiguous().transpose(0, 1)
+    assert_bits(layer(apart, state), wanted)  # features apart: the long way
+    assert_bits(layer(x, turned), wanted)
+    monkeypatch.setattr(kernels, "stack", None)
+    assert_bits(layer(wide[:, ::2, 2:7], state), wanted)
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        (lambda layer: layer.weight_hh_l0.mul_(1.5), True),
+        (lambda layer: layer.weight_hh_l0.data.mul_(1.5), True),
+        (lambda layer: setattr(layer, "weight_hh_l0", torch.nn.Parameter(layer.weight_hh_l0 * 1.5)), True),
+        (lambda layer: layer._parameters.update(weight_hh_l0=torch.nn.Parameter(layer.weight_hh_l0 * 1.5)), True),
+        (lambda layer: setattr(layer.bias_hh_l0, "data", layer.bias_hh_l0 + 0.5), True),
+        (lambda layer: setattr(layer, "precision", "bfloat16"), True),
+        (lambda layer: setattr(layer, "zoneout", (0.5,)), True),
+        (lambda layer: layer.train(), False),
+    ],
+    ids=["in-place", "behind-torch", "parameter", "dictionary", "data", "precision", "zoneout", "training"],
+)
+@torch.no_grad()
+def test_changes_are_seen(change, differs):
+    layer = make("gru")
+    x, state = arguments(layer, 3, 4)
+    before = [layer(x, state) for _ in range(3)][-1]
+    change(layer)
+    fresh = copy.deepcopy(layer)  # has never been looked at
+    assert fresh._ready is None
+    wanted = fresh(x, state)
+    for _ in range(3):
+        assert_bits(layer(x, state), wanted)
+    assert torch.equal(wanted[0], before[0]) is not differs
+
+
+def test_gradients_and_others_are_as_ever():
+    layer = make("lstm")
+    x, state = arguments(layer, 3, 4)
+    with torch.no_grad():
+        wanted = [layer(x, state) for _ in range(3)][-1]
+    output, _ = layer(x, state)
+    assert output.requires_grad
+    assert torch.equal(output, wanted[0])
+    with torch.no_grad():
+        assert layer(x, state, all_states=True)[2][0].shape == (1, 4, 3, 33)
+        assert torch.count_nonzero(layer(x, state, lengths=[4, 1, 2])[0][1:, 1]) == 0
+        for wrong in (x[:, :, :4], x.double(), x[0]):
+            with pytest.raises(ShapeError):
+                layer(wrong, state)
+        with pytest.raises(ShapeError, match="state"):
+            layer(x, state[0])
+        batched = torch.func.vmap(lambda each: layer(each, state)[0])(x[None])
+        torch.testing.assert_close(batched[0], wanted[0])
+        torch.testing.assert_close(layer(torch._neg_view(-x), state), wanted)
+
+
+@pytest.mark.parametrize("kind", [RNN, GRU, LSTM])
+def test_a_copy_begins_anew(kind):
+    layer = kind(5, 33).eval()
+    x = torch.randn(4, 2, 5)
+    with torch.no_grad():
+        wanted = [layer(x) for _ in range(3)][-1]
+        for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+            assert twin._ready is None
+            for _ in range(2):
+                assert_bits(twin(x), wanted)
+
+
+@torch.no_grad()
+def test_many_rows_take_memory_of_the_pool():
+    """Outputs of more than 2^18 numbers go the long way."""
+    layer = make("gru")
+    x, state = arguments(layer, 900, 10)
+    wanted = layer(x, state)
+    for _ in range(2):
+        assert_bits(layer(x, state), wanted)
