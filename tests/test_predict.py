@@ -223,8 +223,16 @@ def test_empty_and_very_long_texts(reviews: Path, poem: Path) -> None:
         assert load(run).predict([]) == []
 
 
+def test_a_run_of_the_first_version_is_loaded(copied: Path) -> None:
+    run = Run.open(copied)
+    kept = [{"text": kept["input"], "prediction": kept["prediction"]} for kept in files.read_jsonl(run.examples)]
+    files.write_jsonl(run.examples, kept)
+    run.seal()
+    assert len(load(copied).predict([example["text"] for example in kept])) == 5
+
+
 def test_one_text_is_not_a_list_of_letters(reviews: Path) -> None:
-    with pytest.raises(SettingError, match="a list of texts"):
+    with pytest.raises(SettingError, match="a list of inputs"):
         load(reviews).predict("good")
 
 

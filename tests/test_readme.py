@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ SOURCE = str(Path(seqloom.__file__).parents[1])
 SMALL = "--hidden 8 --embedding 8 --threads 1"
 SHORTER = [
     ("--budget 10m", f"--budget 5s {SMALL}"),
+    ("--budget 5m", "--epochs 1 --hidden 8 --threads 1"),
     ("seqloom bench", "seqloom bench --seconds 0.001 --threads 1"),
     ("seqloom demo", "seqloom demo --budget 8s --threads 1"),
 ]
@@ -47,6 +50,15 @@ def write_reviews(path: Path, rows: int, seed: int) -> None:
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def write_temperatures(path: Path, hours: int) -> None:
+    draw, start = random.Random(3), datetime(2026, 1, 1)
+    lines = ["time,temperature"]
+    for hour in range(hours):
+        value = 12 + 6 * math.sin(2 * math.pi * hour / 24) + draw.gauss(0, 1)
+        lines.append(f"{start + timedelta(hours=hour)},{value:.2f}")
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the README speaks of, and the command on the path."""
@@ -56,6 +68,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw = random.Random(5)
     words = ["The sea", "is wide", "and cold", "바다는", "넓고", "푸르다", "tonight"]
     (home / "poems.txt").write_text("\n".join(" ".join(draw.sample(words, 4)) for _ in range(400)), "utf-8")
+    write_temperatures(home / "temps.csv", 1500)
     (home / "bin").mkdir()
     command = home / "bin" / "seqloom"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m seqloom.cli "$@"\n', "utf-8")

@@ -18,6 +18,7 @@ __all__ = ["KINDS", "describe", "names", "part"]
 
 KINDS = {
     "cells": "cells",
+    "forecasters": "models/forecasters",
     "formats": "data/formats",
     "recipes": "recipes",
     "tasks": "tasks",

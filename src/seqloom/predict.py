@@ -5,7 +5,7 @@ Prediction sees nothing of training but the run folder, so whatever prepared the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Predictor", "load", "load_task"]
 
 CHUNK = 512
-"""Records of a file that are predicted at once: bounds the memory, and the wait for the first answer."""
+"""Inputs of a file that are predicted at once: bounds the memory, and the wait for the first answer."""
 REPLAY_TOLERANCE = 1e-3
 """Other processors and thread counts round differently; more than this is another model or other preparation."""
 
@@ -34,7 +34,7 @@ class Predictor:
 
     Attributes:
         run: the folder it was loaded from.
-        task: the task with its vocabulary and labels.
+        task: the task with all that prepares its input.
         unknown: tokens met so far that training never saw.
     """
 
@@ -44,31 +44,62 @@ class Predictor:
         self.settings: Any = task.settings
         self.model = model.eval()
         self.unknown = 0
+        self._streaming: Any = None
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """One prediction a text.
+    def predict(self, inputs: Sequence[Any], **options: Any) -> list[dict[str, Any]]:
+        """One prediction an input.
 
-        classify gives ``label``, ``probability`` and ``probabilities``; language gives ``loss`` (nats a token),
-        ``perplexity`` and the likeliest ``next`` tokens.
+        classify takes texts and gives ``label``, ``probability`` and ``probabilities``; language takes texts and gives
+        ``loss`` (nats a token), ``perplexity`` and the likeliest ``next`` tokens. forecast takes tables, a series
+        each: ``{"time": [...], "load": [...]}``, and gives their next rows with the quantiles beside:
+        ``{"time": [...], "load": [...], "load 0.9": [...]}``.
+
+        Args:
+            inputs: texts, or tables of columns.
+            **options: of forecast: ``quantiles``, and ``horizon``, which is refused if it is not the trained one.
         """
-        if isinstance(texts, str):
-            raise SettingError("predict takes a list of texts, and was given one text", help="predict([text])")
-        found, unknown = self.task.predict(self.model, texts)
+        if isinstance(inputs, str | Mapping):
+            what = "one text" if isinstance(inputs, str) else "one table"
+            raise SettingError(f"predict takes a list of inputs, and was given {what}", help="put it into a list")
+        found, unknown = self.task.predict(self.model, inputs, **self._options(options))
         self.unknown += unknown
         return found
 
-    def predict_file(self, path: str | Path) -> Iterator[dict[str, Any]]:
-        """One prediction for each record of a file, with the ``line`` it comes from.
+    def predict_file(self, path: str | Path, **options: Any) -> Iterator[dict[str, Any]]:
+        """Predictions for a file: one for each record, with its ``line``; of forecast one for each step to come.
+
+        Args:
+            path: a file of the kind that the run was trained on.
+            **options: as in ``predict``.
 
         Raises:
-            DataError: the file cannot be read, or lacks the text column of the run.
+            DataError: the file cannot be read, or lacks a column of the run.
         """
-        records = self.task.read(path, use="predict")
-        texts = self.task.texts(records)
-        for start in range(0, len(texts), CHUNK):
-            lines = records.lines[start : start + CHUNK]
-            for line, prediction in zip(lines, self.predict(texts[start : start + CHUNK]), strict=True):
-                yield {"line": line, **prediction}
+        data = self.task.read(path, use="predict")
+        inputs, lines = self.task.inputs(data), list(getattr(data, "lines", ()))
+        for start in range(0, len(inputs), CHUNK):
+            piece = slice(start, start + CHUNK)
+            yield from self.task.records(data, lines[piece], self.predict(inputs[piece], **options))
+
+    def step(self, row: Mapping[str, Any], **options: Any) -> dict[str, Any] | None:
+        """A row of a series in, the forecast behind it out; the state is carried from row to row, at constant cost.
+
+        Args:
+            row: the columns of the run: ``{"time": "2020-01-31 10:00", "load": 3.5}``.
+            **options: ``quantiles``.
+
+        Returns:
+            a prediction as ``predict`` gives it, with its ``origin``; None while there are fewer rows than are needed.
+
+        Raises:
+            DataError: the row does not follow the one before it, or is none.
+            SettingError: the run is no forecast.
+        """
+        return self._stream().step(row, **self._options(options))  # type: ignore[no-any-return]
+
+    def reset(self) -> None:
+        """Forgets the rows that ``step`` was given: the next one is the first."""
+        self._streaming = None
 
     def evaluate(self, path: str | Path) -> dict[str, Any]:
         """Metrics on another file, with the details of the report.
@@ -76,11 +107,28 @@ class Predictor:
         Raises:
             DataError: the file cannot be read, lacks a column, or has a label that the run does not know.
         """
-        records = self.task.read(path)
-        examples = self.task.encode(records)
+        data = self.task.read(path)
+        examples = self.task.encode(data)
         self.unknown += examples.unknown
         evaluation = self.task.evaluate(self.model, examples, details=True)
         return {"file": str(path), "count": evaluation.count, **evaluation.metrics, **evaluation.details}
+
+    def backtest(self, path: str | Path, origins: int = 50) -> dict[str, Any]:
+        """Forecasts from many origins of a file, evenly spaced, held against what came.
+
+        Origins that training or validation saw are left out, as far as the times tell.
+
+        Returns:
+            the metrics, ``baselines`` on the same origins, and the details of the report: errors by step, samples.
+
+        Raises:
+            DataError: the file cannot be read, or is too short.
+            SettingError: the run is no forecast, or ``origins`` is below 1.
+        """
+        if not hasattr(self.task, "backtest"):
+            raise self._no_forecast("is not judged from origins")
+        found: dict[str, Any] = self.task.backtest(self.model, self.task.read(path), origins)
+        return {"file": str(path), **found}
 
     def generate(
         self,
@@ -118,6 +166,26 @@ class Predictor:
         sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "greedy": greedy, "seed": seed}
         pieces: Iterator[str] = self.task.generate(self.model, prompt, length=length, **sampling)
         return pieces
+
+    def _stream(self) -> Any:
+        if self._streaming is None:
+            if not hasattr(self.task, "stream"):
+                raise self._no_forecast("takes no rows one by one")
+            self._streaming = self.task.stream(self.model)
+        return self._streaming
+
+    def _options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The options that were given, of those that the task knows."""
+        given = {name: value for name, value in given.items() if value is not None}
+        for name in given.keys() - self.task.options:
+            raise self._no_forecast(f'does not take "{name}"')
+        return given
+
+    def _no_forecast(self, what: str) -> SettingError:
+        return SettingError(
+            f"{self.run.path} is a run of {self.task.name}, which {what}",
+            help="seqloom train TABLE.csv --task forecast makes one that does",
+        )
 
 
 def load(path: str | Path) -> Predictor:
@@ -183,7 +251,9 @@ def _replay(predictor: Predictor) -> None:
     if not path.exists():
         return
     kept = read_jsonl(path)
-    again, _ = predictor.task.predict(predictor.model, [example["text"] for example in kept])
+    # The runs of seqloom 0.1.0 called it the text.
+    inputs = [example["input"] if "input" in example else example["text"] for example in kept]
+    again, _ = predictor.task.predict(predictor.model, inputs)
     for number, (example, prediction) in enumerate(zip(kept, again, strict=True), start=1):
         if not _alike(example["prediction"], prediction):
             raise RunError(
@@ -195,6 +265,8 @@ def _replay(predictor: Predictor) -> None:
 def _alike(before: Any, now: Any) -> bool:
     if isinstance(before, dict) and isinstance(now, dict):
         return before.keys() == now.keys() and all(_alike(before[key], now[key]) for key in before)
+    if isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(_alike(one, other) for one, other in zip(before, now, strict=True))
     if isinstance(before, float) and isinstance(now, int | float):
         return isclose(before, now, rel_tol=REPLAY_TOLERANCE, abs_tol=REPLAY_TOLERANCE)
     return bool(before == now)

@@ -20,6 +20,7 @@ __all__ = [
     "DataSettings",
     "RecurrentSettings",
     "Settings",
+    "TextSettings",
     "TokenizerSettings",
     "TrainingSettings",
     "duration",
@@ -59,6 +60,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Duration = Annotated[float, BeforeValidator(duration), Field(gt=0)]
 CellName = Annotated[str, _part_of("cells")]
+ForecasterName = Annotated[str, _part_of("forecasters")]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 VocabularySize = Annotated[int, Field(ge=3)]
 TokenizerName = Annotated[str, _part_of("tokenizers")]
@@ -107,11 +109,18 @@ def _explain(settings: type[Settings], error: Any) -> str:
     return f"{given}; allowed: {message}" if error["type"] != "value_error" else f"{given}: {message}"
 
 
+def _listed(value: object) -> object:
+    """A list that the command line writes with commas between."""
+    return [piece for each in value.split(",") if (piece := each.strip())] if isinstance(value, str) else value
+
+
+Columns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Levels = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(_listed)]
+
+
 class DataSettings(Settings):
     """Which part of the user's file is what."""
 
-    text: str | None = None
-    """Column that holds the text; found by itself when not given."""
     valid: str | None = None
     """File to validate on; without it a part of FILE is split off."""
     split: Share = 0.1
@@ -120,6 +129,13 @@ class DataSettings(Settings):
     """Text encoding of the files, for instance utf-8, cp949, latin-1."""
     bad_rows: Literal["error", "skip"] = "error"
     """What a broken row does: stop with an error, or be skipped and written to RUN/rejects.jsonl."""
+
+
+class TextSettings(DataSettings):
+    """Where the text stands."""
+
+    text: str | None = None
+    """Column that holds the text; found by itself when not given."""
 
 
 class TokenizerSettings(Settings):
@@ -133,6 +149,8 @@ class TokenizerSettings(Settings):
     """Tokens seen less often in the training part are unknown."""
     vocabulary: VocabularySize
     """Most tokens that the vocabulary may hold."""
+    embedding: Natural
+    """Size of the token vectors; 0 feeds one-hot vectors."""
 
 
 class RecurrentSettings(Settings):
@@ -146,8 +164,6 @@ class RecurrentSettings(Settings):
     """Recurrent layers on top of each other."""
     hidden: Positive
     """Hidden units of each layer and direction."""
-    embedding: Natural
-    """Size of the token vectors; 0 feeds one-hot vectors."""
     dropout: Share
     """Share of activations dropped in training."""
 

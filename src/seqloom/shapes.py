@@ -2,7 +2,7 @@
 
     B  batch            T  time            I  input features    H  hidden units
     G  gates            E  embedding       V  vocabulary        L  layers
-    D  directions       C  channels or series
+    D  directions       C  channels or series F  forecast steps    Q  quantiles
 
 A state is ``[L*D, B, H]``, as in torch.
 """

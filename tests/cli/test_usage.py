@@ -8,7 +8,7 @@ import pytest
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("trian x.csv", 'error: there is no command "trian"\n  help: did you mean "train"? valid choices: bench, '),
+        ("trian x.csv", 'error: there is no command "trian"\n  help: did you mean "train"? valid choices: backtest, '),
         ("--hlep", 'error: there is no option "--hlep"\n  help: did you mean "--help"?'),
         ("train x.csv --hiden 3", 'there is no option "--hiden"\n  help: did you mean "--hidden"? see: seqloom train'),
         ("train x.csv --max_lenth=3", 'there is no option "--max_lenth"\n  help: did you mean "--max-length"?'),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqloom.data.windows import streams, windows
+from seqloom.data.windows import SeriesWindows, series_windows, streams, windows
 from seqloom.errors import ShapeError
 
 
@@ -74,3 +74,75 @@ def test_sizes_below_one_are_refused(sizes):
         streams(np.arange(9), *sizes)
     with pytest.raises(ShapeError):
         windows(np.arange(9), *sizes)
+
+
+def gathered(series, index, size):
+    return np.stack([series[number][start : start + size] for number, start in index])
+
+
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=4),
+    look_back=st.integers(1, 9),
+    horizon=st.integers(1, 7),
+    stride=st.integers(1, 5),
+    data=st.data(),
+)
+def test_series_windows_against_a_loop(lengths, look_back, horizon, stride, data):
+    begin = [data.draw(st.integers(0, length)) for length in lengths]
+    end = [data.draw(st.integers(0, length)) for length in lengths]
+    closed = [np.random.default_rng(length).random(length) < 0.2 for length in lengths]
+    wanted = []
+    for number, length in enumerate(lengths):
+        first = next((s for s in range(length) if s + look_back >= begin[number]), 0)
+        for start in range(first, length, stride):
+            targets = range(start + look_back, start + look_back + horizon)
+            if targets[-1] < end[number] and not closed[number][targets[0] - 1]:
+                wanted.append((number, start))
+    index = series_windows(lengths, look_back, horizon, stride=stride, begin=begin, end=end, closed=closed)
+    assert index.shape == (len(wanted), 2)
+    assert list(map(tuple, index.tolist())) == wanted
+    everything = series_windows(lengths, look_back, horizon)
+    assert len(everything) == sum(max(0, length - look_back - horizon + 1) for length in lengths)
+
+
+def test_a_batch_is_gathered_out_of_one_array():
+    random = np.random.default_rng(2)
+    series = [random.normal(size=(rows, 3)).astype(np.float32) for rows in (17, 5, 9, 30)]
+    windows_of = SeriesWindows(series, 7)
+    index = series_windows([len(values) for values in series], 4, 3)
+    assert set(index[:, 0].tolist()) == {0, 2, 3}  # the second is too short
+    chosen = index[random.permutation(len(index))[:11]]
+    batch = windows_of.gather(chosen)
+    assert batch.dtype == np.float32 and batch.flags.c_contiguous
+    np.testing.assert_array_equal(batch, gathered(series, chosen, 7))
+    batch[:] = 0  # a batch is a copy, and the series stay
+    np.testing.assert_array_equal(windows_of.gather(chosen), gathered(series, chosen, 7))
+    assert windows_of.gather(index[:0]).shape == (0, 7, 3)
+
+
+@pytest.mark.parametrize("index", [(0, 11), (1, 0), (0, -1)])
+def test_a_window_never_runs_into_the_next_series(index):
+    windows_of = SeriesWindows([np.zeros((17, 2)), np.ones((5, 2)), np.ones((30, 2))], 7)
+    with pytest.raises(ShapeError, match="over the end of its series"):
+        windows_of.gather(np.array([index]))
+
+
+def test_windows_of_series_that_are_too_short():
+    assert SeriesWindows([np.zeros((3, 2))], 7).gather(np.zeros((0, 2), dtype=np.int64)).shape == (0, 7, 2)
+    with pytest.raises(ShapeError, match="at least 1"):
+        series_windows([9], 3, 0)
+
+
+def test_long_series_are_held_once():
+    import tracemalloc
+
+    values = np.zeros((69_680, 7), dtype=np.float32)
+    tracemalloc.start()
+    windows_of = SeriesWindows([values], 1440)
+    index = series_windows([len(values)], 720, 720)
+    for start in range(0, 640, 64):
+        windows_of.gather(index[start : start + 64])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(index) == 68_241
+    assert peak < 3 * values.nbytes + 64 * 1440 * 7 * 4 * 2  # all windows together would take 2.7 GB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,102 @@ def no_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fonts._font_with.cache_clear()
     yield
     fonts._font_with.cache_clear()
+
+
+# --- forecasts --------------------------------------------------------------------------------------------------------
+
+HORIZON, LOOK_BACK = 24, 96
+
+
+def window(target: str, series: str, start: int, *, dated: bool = True, interval: bool = True) -> dict[str, Any]:
+    """One window of an hourly wave of a day: the forecast is a little low, the rule says the day before again."""
+    rows = [
+        10 + 4 * math.sin(2 * math.pi * (start + row) / 24) + 0.8 * math.sin(row * 1.7)
+        for row in range(LOOK_BACK + HORIZON)
+    ]
+    future = [value - 0.3 + 0.02 * step for step, value in enumerate(rows[LOOK_BACK:])]
+    first = datetime(2026, 2, 27) + timedelta(hours=start)
+    times = [(first + timedelta(hours=row)).isoformat() for row in range(LOOK_BACK + HORIZON)]
+    return {
+        "series": series,
+        "target": target,
+        "times": times if dated else None,
+        "history": rows[:LOOK_BACK],
+        "actual": rows[LOOK_BACK:],
+        "forecast": future,
+        "lower": [value - 1 - 0.05 * step for step, value in enumerate(future)] if interval else None,
+        "upper": [value + 1 + 0.05 * step for step, value in enumerate(future)] if interval else None,
+        "naive": rows[LOOK_BACK - 24 : LOOK_BACK],
+    }
+
+
+def forecast_details(targets: list[str], series: str = "", **how: bool) -> dict[str, Any]:
+    """``evaluation.details["forecast"]`` as the task writes it."""
+    samples = [window(target, series, 31 * place, **how) for place, target in enumerate(targets)]
+    by_step = [
+        {"step": step, "mae": 0.3 + 0.01 * step, "rmse": 0.4 + 0.01 * step, "naive": 0.45 + 0.002 * step}
+        for step in range(1, HORIZON + 1)
+    ]
+    edges = [-2 + 0.2 * place for place in range(21)]
+    counts = [round(900 * math.exp(-((left + 0.1 - 0.2) ** 2) / 0.5)) for left in edges[:-1]]
+    errors = [{"target": target, "mae": 0.42, "rmse": 0.53, "mase": 0.81, "smape": 0.034} for target in targets]
+    errors[-1]["mase"] = None  # type: ignore[typeddict-item]
+    return {
+        "targets": targets,
+        "horizon": HORIZON,
+        "look_back": LOOK_BACK,
+        "frequency": "hourly" if how.get("dated", True) else None,
+        "period": 24,
+        "level": 0.8,
+        "baseline": "seasonal naive (24)",
+        "samples": samples,
+        "by_step": by_step,
+        "residuals": {"target": targets[0], "edges": edges, "counts": counts, "mean": 0.2, "standard_deviation": 0.5},
+        "worst": [{**samples[0], "mae": 2.17}],
+        "calibration": [{"level": level / 10, "coverage": (level / 10) ** 1.1} for level in range(1, 10)],
+        "per_target": errors,
+    }
+
+
+def forecast_summary(details: dict[str, Any]) -> dict[str, Any]:
+    rows = [
+        {"name": "this model", "value": 0.4123, "seconds": 208.7},
+        {"name": "linear", "value": 0.4702, "seconds": 1.9},
+        {"name": "seasonal naive (24)", "value": 0.5511, "seconds": 0.0, "note": "season of 24 rows"},
+        {"name": "naive", "value": 12_345.6, "seconds": 0.0},
+    ]
+    data = {"file": "temps.csv", "format": "csv", "rows": 17_420, "rejects": 0,
+            "facts": {"time": "date, hourly", "targets": ", ".join(details["targets"])}, "notes": []}  # fmt: skip
+    return {
+        "task": "forecast",
+        "model": {"description": "segment, gru 1 x 128, 96 rows to 24 steps", "parameters": 105_000},
+        "data": data,
+        "split": {"train": 13_936, "valid": 1_742, "how": "by time: 80 % training, 10 % validation, 10 % test"},
+        "verdict": {
+            "part": "test",
+            "records": 1_719,
+            "metric": "mae",
+            "higher_is_better": False,
+            "rows": rows,
+        },
+        "evaluation": {"mae": 0.4123, "rmse": 0.5311, "mase": None, "smape": 0.0341, "pinball": 0.151,
+                       "coverage": 0.782, "standard_mse": 0.3811, "standard_mae": 0.4012, "forecast": details},
+    }  # fmt: skip
+
+
+def forecast_metrics() -> list[dict[str, Any]]:
+    return [{**row, "mae": row["loss"]} for row in language_metrics()]
+
+
+@pytest.fixture
+def forecast_run(tmp_path: Path) -> Path:
+    run = make_run(tmp_path / "temps-forecast-1", "forecast")
+    return finish(run, forecast_summary(forecast_details(["OT", "HUFL <b>"])), forecast_metrics())
+
+
+@pytest.fixture
+def korean_forecast_run(tmp_path: Path) -> Path:
+    details = forecast_details(["기온 (℃)"], "서울", interval=False)
+    details["calibration"] = []
+    run = make_run(tmp_path / "날씨-forecast-1", "forecast")
+    return finish(run, forecast_summary(details), forecast_metrics())

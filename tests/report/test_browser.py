@@ -50,6 +50,7 @@ def look(path: Path, folder: Path) -> tuple[str, list[str], list[str]]:
     [("classify_run", ["Beats the best baseline", "&lt;script&gt;alert('less')"]),
      ("korean_run", ["생활문화", "이게 영화냐고 물으신다면", "뉴스-classify-1"]),
      ("language_run", ["KING HENRY", "오늘도 바닷가를"]),
+     ("forecast_run", ["Error by step", "Nothing was learned or chosen on the test part"]),
      ("unfinished_run", ["This run is unfinished"])],
 )  # fmt: skip
 def test_page_in_a_browser(kind: str, words: list[str], tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,30 @@ def test_validation_file_of_its_own_decides(new_run: Callable[..., Path]) -> Non
 def test_language_is_compared_by_characters(language_run: Path) -> None:
     (row,) = compare([language_run])
     assert (row["metric"], row["value"]) == ("nats_per_character", 1.4803)
+
+
+@pytest.mark.parametrize(("name", "value", "same"), [("horizon", 48, False), ("test", 0.2, False), ("hidden", 9, True)])
+def test_forecasts_are_compared_over_the_same_steps_and_rows(
+    make: Callable[..., Path], name: str, value: object, same: bool
+) -> None:
+    first, second = compare([make("a"), make("b", **{name: value})])
+    assert (first["metric"], first["value"]) == ("mae", 0.4123)
+    assert second["same_data"] is same
+    assert (second["note"] is None) is same
+
+
+@pytest.fixture
+def make(tmp_path: Path, forecast_run: Path) -> Callable[..., Path]:
+    """Copies of the forecast run, each with settings of its own."""
+
+    def copy(name: str, **settings: object) -> Path:
+        path = shutil.copytree(forecast_run, tmp_path / name)
+        run = runs.Run.open(path)
+        toml = run.read_toml()
+        run.write_toml(toml | {"settings": toml["settings"] | {"horizon": 24, "test": 0.1} | settings})
+        return path
+
+    return copy
 
 
 def test_another_task_cannot_be_compared(new_run: Callable[..., Path], language_run: Path) -> None:

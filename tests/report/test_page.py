@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +11,9 @@ import pytest
 from seqloom import run as runs
 from seqloom.errors import RunError
 from seqloom.report import page
+from tests.report.reader import Page
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """The text of each section, every tag with its attributes, and whether the tags close in order."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.sections: dict[str, str] = {}
-        self.section = ""
-        self.feed(path.read_text("utf-8"))
-        self.close()
-        assert self.open == []
-        self.sections = {name: " ".join(text.split()) for name, text in self.sections.items()}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "section":
-            self.section = dict(attrs)["id"] or ""
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.sections[self.section] = self.sections.get(self.section, "") + data
+FINISHED = ["classify_run", "korean_run", "language_run", "forecast_run", "korean_forecast_run"]
 
 
 def test_classify(classify_run: Path) -> None:
@@ -165,7 +133,7 @@ def test_half_a_surrogate_pair_does_not_stop_the_page(classify_run: Path) -> Non
     assert "half ? pair" in Page(page.write(classify_run)).sections["mistakes"]
 
 
-@pytest.mark.parametrize("kind", ["classify_run", "korean_run", "language_run", "unfinished_run"])
+@pytest.mark.parametrize("kind", [*FINISHED, "unfinished_run"])
 def test_nothing_comes_from_outside(kind: str, request: pytest.FixtureRequest) -> None:
     path = page.write(request.getfixturevalue(kind))
     found = Page(path)
@@ -177,7 +145,7 @@ def test_nothing_comes_from_outside(kind: str, request: pytest.FixtureRequest) -
     assert "default-src 'none'" in text
 
 
-@pytest.mark.parametrize("kind", ["classify_run", "korean_run", "language_run"])
+@pytest.mark.parametrize("kind", FINISHED)
 def test_plots_have_ids_of_their_own_and_the_colours_of_the_page(kind: str, request: pytest.FixtureRequest) -> None:
     path = page.write(request.getfixturevalue(kind))
     found = Page(path)

@@ -57,7 +57,7 @@ def test_a_table_needs_the_name_of_its_text() -> None:
 def test_the_end_of_the_text_is_split_off_and_nothing_is_lost(share: float) -> None:
     task = fitted(split=share)
     train, valid, how = task.split(task.check(lines()))
-    (first,), (last,) = task.texts(train), task.texts(valid)
+    (first,), (last,) = task.inputs(train), task.inputs(valid)
     assert first + last == TEXT
     assert len(last) == pytest.approx(share * len(TEXT), abs=1)
     assert f"{share:.0%}" in how

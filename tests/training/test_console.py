@@ -46,6 +46,7 @@ def loop(steps: int = 40, of: int = 100, seconds: float = 0.5) -> Any:
         step=steps,
         best_step=steps,
         settings=SimpleNamespace(batch=7),
+        task=SimpleNamespace(shown="accuracy"),
     )
 
 
@@ -75,7 +76,7 @@ def test_quiet_lets_warnings_through_alone(capsys: pytest.CaptureFixture[str]) -
 def test_an_evaluation_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     Console().evaluated(loop(), {"loss": 0.25}, Evaluation({"loss": 0.5, "accuracy": 0.875}, 8))
     line = capsys.readouterr().err
-    for told in ("epoch 0.80", "loss 0.2500", "valid 0.5000", "accuracy 87.5%", "left", "best"):
+    for told in ("epoch 0.80", "loss 0.2500", "valid 0.5000", "accuracy 87.5 %", "left", "best"):
         assert told in line
     again = loop()
     again.best_step = 1

@@ -32,6 +32,7 @@ class Scripted:
     """A task whose evaluations give the numbers it was told; its model is one matrix with dropout."""
 
     metric = "accuracy"
+    shown = "accuracy"
 
     def __init__(self, script: Sequence[float], *, higher_is_better: bool = True, **settings: Any) -> None:
         given = {"batch": 3, "lr": 0.1, "epochs": EPOCHS, "precision": "fp32", "checkpoint_every": "1h"} | settings

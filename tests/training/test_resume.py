@@ -23,7 +23,7 @@ from seqloom.training.train import resume, train
 
 COMMAND = [sys.executable, "-m", "seqloom.cli"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(seqloom.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-SMALL = {"hidden": 24, "embedding": 12, "threads": 1, "batch": 8, "checkpoint_every": "0.1s"}
+SMALL = {"hidden": 24, "threads": 1, "batch": 8, "checkpoint_every": "0.1s"}
 
 SELDOM = {"checkpoint_every": "1h"}
 """What is compared with is never saved on its way: how often a training is saved changes nothing either."""
@@ -56,6 +56,13 @@ def poem(path: Path) -> Path:
     return path
 
 
+def meter(path: Path) -> Path:
+    draw = random.Random(5)
+    values = [10 + (row % 24) + draw.gauss(0, 3) for row in range(700)]
+    path.write_text("\n".join(["load", *(f"{value:.3f}" for value in values)]), "utf-8")
+    return path
+
+
 TRAININGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "classify": (
         reviews,
@@ -70,9 +77,16 @@ TRAININGS: dict[str, tuple[Any, dict[str, Any]]] = {
         | {"max_length": 12, "epochs": 16, "patience": 0},
     ),
     "language": (poem, {"cell": "lstm", "layers": 2, "dropout": 0.3, "window": 24, "epochs": 9, "patience": 0}),
+    "forecast": (
+        meter,
+        {"task": "forecast", "horizon": 6, "look_back": 24, "dropout": 0.4, "epochs": 16, "patience": 0},
+    ),
     "patience": (reviews, {"cell": "elman", "lr": 0.02, "dropout": 0.5, "epochs": 80, "patience": 14}),
 }
 """Each takes some seconds: dropout of every kind, carried state, an end that comes by patience."""
+
+
+FILES = {reviews: "reviews.jsonl", poem: "poem.txt", meter: "meter.csv"}
 
 
 class Case:
@@ -81,8 +95,8 @@ class Case:
     def __init__(self, name: str, folder: Path) -> None:
         make, settings = TRAININGS[name]
         self.name, self.folder = name, folder
-        self.file = make(folder / ("poem.txt" if make is poem else "reviews.jsonl"))
-        self.settings = SMALL | settings
+        self.file = make(folder / FILES[make])
+        self.settings = SMALL | ({} if make is meter else {"embedding": 12}) | settings
         self.whole = train(self.file, out=folder / "whole", quiet=True, **(self.settings | SELDOM)).path
 
     def start(self, out: str) -> subprocess.Popen[bytes]:
@@ -167,6 +181,7 @@ def stop_after(process: subprocess.Popen[bytes], run: Path, step: int, delay: fl
 STOPS = {
     "classify": (signal.SIGKILL, signal.SIGINT, signal.SIGKILL),
     "language": (signal.SIGKILL, signal.SIGKILL),
+    "forecast": (signal.SIGKILL, signal.SIGINT),
     "patience": (signal.SIGINT, signal.SIGKILL),
 }
 

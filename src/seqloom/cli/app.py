@@ -18,6 +18,7 @@ COMMANDS = {
     "resume": "train",
     "evaluate": "evaluate",
     "predict": "predict",
+    "backtest": "backtest",
     "generate": "generate",
     "report": "runs",
     "compare": "runs",

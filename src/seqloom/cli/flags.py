@@ -51,7 +51,7 @@ class Flag:
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
     def text(self) -> str:
-        values = {task: self.spell(value) for task, value in self.defaults.items() if value is not None}
+        values = {task: self.spell(value) for task, value in self.defaults.items() if value not in (None, ())}
         if not values:
             return self.help
         if len(set(values.values())) == 1:
@@ -60,12 +60,15 @@ class Flag:
 
     def metavar(self) -> str:
         choices = [word for word in self.words if isinstance(word, str)]
-        if f"{self.name}s" in parts.KINDS:
-            choices = list(parts.names(f"{self.name}s"))
+        kind = "forecasters" if self.name == "model" else f"{self.name}s"
+        if kind in parts.KINDS:
+            choices = list(parts.names(kind))
         if choices:
             return "|".join(choices)
         if self.is_duration():
             return "TIME"
+        if any(get_origin(word) is tuple for word in self.words):
+            return "A,B,C"
         return "INT" if int in self.words else "FLOAT" if float in self.words else "STR"
 
     def is_duration(self) -> bool:
@@ -74,6 +77,8 @@ class Flag:
     def spell(self, value: Any) -> str:
         if isinstance(value, bool):
             return "yes" if value else "no"
+        if isinstance(value, tuple):
+            return ",".join(map(str, value))
         if not self.is_duration():
             return str(value)
         return f"{value / 60:g}m" if value >= 60 and value % 60 == 0 else f"{value:g}s"

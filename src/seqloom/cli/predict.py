@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from seqloom.cli.evaluate import tell_unknown
 from seqloom.cli.output import print_json, spell
+from seqloom.cli.usage import Whole
 from seqloom.errors import DataError, SettingError
 
 
@@ -20,6 +21,8 @@ def predict(
     file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
+    quantiles: str | None = None,
+    horizon: Whole | None = None,
     csv: bool = False,
     json: bool = False,
 ) -> None:
@@ -28,12 +31,19 @@ def predict(
     A file is read as in training, its label column not needed. "-" reads standard input, one text a line, and answers
     each line at once, so that a program can talk to it through a pipe.
 
+    A forecast goes on from the end of each series, a line for each step. From "-" it reads rows, csv with a header or
+    JSON objects, and answers each row with the forecast behind it.
+
         $ seqloom predict runs/reviews-classify-1 new-reviews.csv
         $ echo "a fine film" | seqloom predict runs/reviews-classify-1 -
+        $ seqloom predict runs/temperatures-forecast-1 temperatures.csv --quantiles 0.05,0.5,0.95
+        $ tail -f meter.csv | seqloom predict runs/meter-forecast-1 -
 
     Args:
         run: Run folder that train made.
         file: File of records, or - for standard input.
+        quantiles: Quantiles beside a forecast (0.05,0.5,0.95), in place of those it was trained with.
+        horizon: Rows to forecast; another number than the trained one is refused.
         csv: Print a table with a header (csv).
         json: Print JSON lines, as it does by itself.
     """
@@ -44,10 +54,13 @@ def predict(
     from seqloom.predict import load
 
     predictor = load(run)
-    if str(file) == "-":
-        found = _answers(predictor, sys.stdin.buffer)
+    options = {"quantiles": quantiles, "horizon": horizon}
+    if str(file) != "-":
+        found = predictor.predict_file(file, **options)
+    elif hasattr(predictor.task, "stream"):
+        found = _forecasts(predictor, sys.stdin.buffer, options, flat=csv)
     else:
-        found = predictor.predict_file(file)
+        found = _answers(predictor, sys.stdin.buffer, options)
     if csv:
         _print_csv(found)
     else:
@@ -56,11 +69,35 @@ def predict(
     tell_unknown(predictor.unknown)
 
 
-def _answers(predictor: Any, stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+def _forecasts(predictor: Any, stream: IO[bytes], options: dict[str, Any], *, flat: bool) -> Iterator[dict[str, Any]]:
+    """The forecast behind each row; for a table one record a step."""
+    from seqloom.cli.rows import rows_as_they_come
+
+    answered = came = 0
+    alone = (
+        predictor.settings.target[0] if not predictor.settings.time and len(predictor.settings.target) == 1 else None
+    )
+    for row in rows_as_they_come(stream, alone):
+        came += 1
+        forecast = predictor.step(row, **options)
+        if forecast is None:
+            continue
+        answered += 1
+        yield from predictor.task.records(None, (), [forecast]) if flat else [forecast]
+    if not answered:
+        raise DataError(
+            f"{came:,} rows came, and a forecast reads {predictor.settings.look_back:,}",
+            code="D058",
+            file="standard input",
+            help="send more rows of a series, the oldest first",
+        )
+
+
+def _answers(predictor: Any, stream: IO[bytes], options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     number = 0
     for lines in _as_they_come(stream):
         texts = [_text(line, number + place) for place, line in enumerate(lines, 1)]
-        for place, prediction in enumerate(predictor.predict(texts), 1):
+        for place, prediction in enumerate(predictor.predict(texts, **options), 1):
             yield {"line": number + place, **prediction}
         number += len(lines)
 

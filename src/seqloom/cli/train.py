@@ -31,10 +31,12 @@ def train(
     """Train a model on a file within a time budget; leaves a run folder.
 
     Without settings the file decides: a table with a text column and a column of few values is "classify", plain text
-    is "language". What was seen and chosen is told before training. Ctrl-C saves and stops; seqloom resume RUN goes on.
+    is "language", times with numbers are "forecast". What was seen and chosen is told before training. Ctrl-C saves and
+    stops; seqloom resume RUN goes on.
 
         $ seqloom train reviews.csv --budget 10m
         $ seqloom train poems.txt --task language --cell lstm --hidden 512
+        $ seqloom train temperatures.csv --horizon 24 --budget 5m
 
     Args:
         file: csv, tsv, jsonl, parquet or txt, each also with .gz behind it.

@@ -15,6 +15,7 @@ from seqloom.data.formats.base import counted, listed
 from seqloom.data.read import require
 from seqloom.data.records import Records, Reject
 from seqloom.data.split import fold
+from seqloom.data.timestamps import looks_like_time
 from seqloom.errors import DataError, nearest
 
 __all__ = [
@@ -52,8 +53,6 @@ LABEL_NAMES = (
 """Names of label columns, the most telling first."""
 
 MOST_LABELS = 1_000
-TIME = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?Z|[+-]\d{2}:?\d{2})?)?\Z")
-"""Year first, as ISO 8601 has it, also with slashes or points."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +264,7 @@ def _kind(written: list[str], distinct: int, words: float) -> Kind:
         return "empty"
     few = distinct <= min(MOST_LABELS, rows / 2)
     sample = written[: MOST_LABELS * 2]
-    if sum(TIME.match(value.strip()) is not None for value in sample) >= 0.95 * len(sample):
+    if sum(looks_like_time(value.strip()) for value in sample) >= 0.95 * len(sample):
         return "time"
     if sum(_is_number(value) for value in sample) >= 0.95 * len(sample):
         whole = all(value.strip().lstrip("+-").isdecimal() for value in sample)

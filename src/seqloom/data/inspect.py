@@ -23,8 +23,11 @@ from seqloom.data.columns import (
     texts,
 )
 from seqloom.data.formats.base import counted, listed
+from seqloom.data.numbers import is_numeric
 from seqloom.data.read import read, require
 from seqloom.data.records import Records
+from seqloom.data.roles import choose_roles
+from seqloom.data.series_inspection import SeriesInspection, inspect_series
 from seqloom.data.split import fold
 from seqloom.errors import SettingError
 
@@ -41,6 +44,8 @@ __all__ = [
 ]
 
 MOST_CONFLICTS = 20
+FEWEST = 10
+"""Rows of numbers that are taken for a series."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ class Inspection:
     rejects: int
     """Rows left out."""
     notes: tuple[str, ...]
+    series: SeriesInspection | None = None
+    """The series of a file that fits the task forecast."""
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON can hold it."""
@@ -87,10 +94,13 @@ class Inspection:
             for conflict in self.conflicts
         ]
         found["notes"] = list(self.notes)
+        found["series"] = None if self.series is None else self.series.to_dict()
         return found
 
     def lines(self) -> list[str]:
         """What was seen, as a person reads it before a training."""
+        if self.series is not None:
+            return [*self.series.lines(), *self.notes]
         told = [f"{self.rows:,} rows"]
         if self.text is not None and self.format != "txt":
             column = self.column(self.text)
@@ -142,6 +152,8 @@ def inspect(
     seen, why = _seen(records, columns, text, label)
     if seen != "classify":
         label = None
+    if seen == "forecast":
+        text = None
     columns = tuple(_without_blanks(records, column) if column.name == label else column for column in columns)
     contents = texts(records, text) if text else []
     duplicates, conflicting, conflicts = _repeated(records, contents, label)
@@ -161,12 +173,15 @@ def inspect(
         hangul=round(hangul_share(contents), 6),
         rejects=len(records.rejects),
         notes=(*records.notes, *_notes(records, columns, text, label), *_why(seen, why, known)),
+        series=inspect_series(records) if seen == "forecast" else None,
     )
 
 
 def _seen(records: Records, columns: Sequence[Column], text: str | None, label: str | None) -> tuple[str | None, str]:
     """The task that the columns fit, and by what it was known."""
     if records.is_text:
+        if _is_numbers(records):
+            return "forecast", "a number in each line"
         if _is_tagged(records.columns["text"]):
             return "tag", "a token and its tag in each line, empty lines between sentences"
         return "language", "plain text"
@@ -177,12 +192,19 @@ def _seen(records: Records, columns: Sequence[Column], text: str | None, label: 
         return "translate", f'two columns of text, "{long[0]}" and "{long[1]}"'
     if text:
         return "language", f'text in "{text}", and no column of labels (--label names one)'
-    times = [column.name for column in columns if column.kind == "time"]
-    dated = {"year", "month"} <= {column.name.lower() for column in columns}
-    numbers = [column.name for column in columns if column.kind == "number"]
-    if (times or dated) and numbers:
-        return "forecast", f'times in "{times[0] if times else "year, month ..."}", numbers in "{numbers[-1]}"'
+    if not any(is_numeric(records.columns[column.name]) for column in columns):
+        return None, "no column of text, and none of numbers"
+    roles = choose_roles(records)
+    if roles.time:
+        return "forecast", f'times in "{", ".join(roles.time)}", numbers in "{roles.targets[-1]}"'
+    if _is_numbers(records):
+        return "forecast", f'nothing but numbers, in "{", ".join(roles.targets)}"'
     return None, "no column of text, and no times with numbers"
+
+
+def _is_numbers(records: Records) -> bool:
+    """Whether all columns hold numbers, in as many rows as make a series."""
+    return len(records) >= FEWEST and all(is_numeric(values[:2_000]) for values in records.columns.values())
 
 
 def _why(seen: str | None, why: str, known: bool) -> list[str]:

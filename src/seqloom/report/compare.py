@@ -13,10 +13,14 @@ __all__ = ["compare"]
 SPLIT = {
     "classify": ("split", "seed", "text", "label", "encoding", "bad_rows"),
     "language": ("split", "text", "encoding", "bad_rows", "lowercase"),
+    "forecast": (
+        *("split", "test", "horizon", "time", "series", "target", "frequency"),
+        *("missing", "missing_value", "encoding", "bad_rows"),
+    ),
 }
-"""The settings that decide what a task validates on when it splits a file; of a text, its end is split off."""
+"""The settings that decide what a task is judged on when it splits a file; of text and series, the end is split off."""
 
-NOT_OF_A_FILE = ("split", "seed")
+NOT_OF_A_FILE = ("split", "test", "seed")
 """Of these, the ones that do nothing where the validation part is a file of its own."""
 
 

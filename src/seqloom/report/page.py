@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from seqloom import run as runs
-from seqloom.report import plots
-from seqloom.report.verdict import judge, show, show_error
+from seqloom.report import forecast, plots
+from seqloom.report.canvas import COLOURS
+from seqloom.report.verdict import judge, metric_name, show, show_error
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -24,7 +25,7 @@ MOST_MISTAKES = 20
 MOST_ROWS = 25  # of a table before the rest is folded away
 
 HEAD = ("format", "seqloom", "created", "task", "settings", "data", "versions", "machine")
-DETAILS = ("confusion", "per_label", "mistakes", "samples")
+DETAILS = ("confusion", "per_label", "mistakes", "samples", "forecast")
 
 # Control characters would vanish in a browser, or break the page: their pictures stand for them.
 CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
@@ -55,7 +56,7 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {"cut": cut, "duration": duration, "moment": moment, "number": number}
-    environment.filters |= {"show": show, "show_error": show_error}
+    environment.filters |= {"metric_name": metric_name, "show": show, "show_error": show_error}
     return environment.get_template("page.html")
 
 
@@ -76,8 +77,10 @@ def _contents(
         "unknown": summary.get("unknown"),
         "reached": metrics[-1] if metrics else None,
         "verdict": _verdict(summary),
-        "scores": {name: show(name, value) for name, value in evaluation.items() if name not in DETAILS},
+        "tested": summary.get("verdict", {}).get("part") == "test",
+        "scores": _scores(evaluation),
         "curves": _curves(metrics, summary, task),
+        "forecast": forecast.contents(evaluation["forecast"], inline) if evaluation.get("forecast") else None,
         "confusion": _confusion(counts) if counts and counts["labels"] else None,
         "per_label": sorted(evaluation.get("per_label", []), key=lambda row: -row["records"]),
         "mistakes": evaluation.get("mistakes", [])[:MOST_MISTAKES],
@@ -114,7 +117,14 @@ def _verdict(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         rows, judgement = verdict["rows"], judge(verdict)
     longest = max((row["value"] for row in rows if row.get("value") is not None), default=0)
     bars = [max(0.0, 100 * (row.get("value") or 0) / longest) if longest else 0.0 for row in rows]
-    return {**verdict, "judgement": judgement, "table": list(zip(rows, bars, strict=True))}
+    losses = verdict["metric"] != "loss" and any(row.get("loss") is not None for row in rows)
+    return {**verdict, "judgement": judgement, "losses": losses, "table": list(zip(rows, bars, strict=True))}
+
+
+def _scores(evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """The figures by their names; one without a value is not defined on these data."""
+    scores = {name: value for name, value in evaluation.items() if name not in DETAILS}
+    return {metric_name(name): "not defined" if value is None else show(name, value) for name, value in scores.items()}
 
 
 def _curves(metrics: list[dict[str, Any]], summary: Mapping[str, Any], task: str) -> Markup | None:
@@ -158,8 +168,9 @@ def _seen(data: Mapping[str, Any]) -> dict[str, Any]:
     }
     columns = data.get("columns", [])
     return {
-        "facts": {name: value for name, value in facts.items() if value is not None},
+        "facts": {name: value for name, value in facts.items() if value is not None} | data.get("facts", {}),
         "columns": columns,
+        "texts": bool(columns) and all("characters" in column and "words" in column for column in columns),
         "categories": [column for column in columns if column.get("kind") == "category" and column.get("top")],
         "conflicting": data.get("conflicting", 0),
         "conflicts": data.get("conflicts", []),
@@ -182,6 +193,17 @@ def _commands(path: Path, task: str, *, finished: bool) -> list[tuple[str, str]]
             (
                 "From Python",
                 f'import seqloom\n\nprint("".join(seqloom.load({str(path)!r}).generate("...", length=300)))',
+            ),
+        ]
+    if task == "forecast":
+        return [
+            ("Forecast what comes after the end of a file", f"seqloom predict {place} FILE"),
+            ("Forecast after each row of a stream", f"tail -f FILE | seqloom predict {place} -"),
+            ("Judge it on another file", f"seqloom evaluate {place} FILE"),
+            ("From many origins, one after the other", f"seqloom backtest {place} FILE --origins 50 --plot errors.png"),
+            (
+                "From Python",
+                f'import seqloom\n\nfor row in seqloom.load({str(path)!r}).predict_file("FILE"):\n    print(row)',
             ),
         ]
     return [
@@ -215,7 +237,7 @@ def inline(draw: Callable[[IO[bytes]], None], name: str, prefix: str, *, fluid: 
     svg = re.sub(r'\bid="([^"]*)"', lambda match: f'id="{ids[match[1]]}"', svg)
     svg = re.sub(r'href="#([^"]*)"', lambda match: f'href="#{ids[match[1]]}"', svg)
     svg = re.sub(r"url\(#([^)]*)\)", lambda match: f"url(#{ids[match[1]]})", svg)
-    for colour, value in plots.COLOURS.items():
+    for colour, value in COLOURS.items():
         svg = svg.replace(value, f"var(--{colour})")
     width = "100%" if fluid else re.findall(r'width="([\d.]+pt)"', svg)[0]
     head = f'<svg role="img" aria-label="{escape(name)}" style="width: {width}"'

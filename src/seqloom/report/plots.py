@@ -1,7 +1,4 @@
-"""Draws the curves of a training and the confusion matrix, in colours that a page can replace.
-
-Figures are made with matplotlib's object-oriented API: no window, no pyplot, no state that outlives a call.
-"""
+"""Draws the curves of a training and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -13,29 +10,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from seqloom.report import fonts
+from seqloom.report.canvas import COLOURS, legend, new_figure, plain, stand_ins_for, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "MOST_LABELS", "confusion", "curves"]
-
-COLOURS = {
-    "ink": "#22272f",
-    "muted": "#6b7380",
-    "grid": "#e3e6ea",
-    "first": "#2f6fb7",
-    "second": "#c2620e",
-    "cell": "#1c5497",
-    "on-cell": "#fefefe",
-}
-"""What each colour is for, by the name that the page's style sheet gives it."""
+__all__ = ["MOST_LABELS", "confusion", "curves"]
 
 MOST_LABELS = 20
 """A confusion matrix of more labels shows these many, the largest, and one row and column for all others."""
 
 POINTS = 200  # of a curve; more of them hide the way it goes behind its noise
-LABEL_LENGTH = 22  # characters of a label that fit beside a matrix
 
 
 def curves(
@@ -62,9 +47,9 @@ def curves(
     rows = list(metrics)
     if metric is None:
         metric = next((name for name in ("perplexity", "accuracy") if any(name in row for row in rows)), None)
-    figure = _figure(8.4, 3.9)
+    figure = new_figure(8.4, 3.9)
     left = figure.add_subplot()
-    _plain(left)
+    plain(left)
     left.set_xlabel(x, color=COLOURS["muted"])
     if x in ("step", "examples"):
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -72,7 +57,7 @@ def curves(
     handles, names = left.get_legend_handles_labels()
     if metric is not None and any(_value(row, metric) is not None for row in rows):
         right = left.twinx()
-        _plain(right, side="right")
+        plain(right, side="right")
         _draw_pair(right, rows, x, metric, "second")
         more_handles, more_names = right.get_legend_handles_labels()
         handles, names = handles + more_handles, names + more_names
@@ -80,11 +65,8 @@ def curves(
         line = left.axvline(best, color=COLOURS["muted"], linewidth=1, linestyle=(0, (2, 3)), zorder=1)
         handles, names = [*handles, line], [*names, f"best, {x} {best:,g}"]
     if handles:
-        figure.legend(
-            handles, names, loc="outside upper left", ncols=len(names), frameon=False, fontsize=9,
-            labelcolor=COLOURS["ink"], handlelength=1.8, columnspacing=1.6, borderaxespad=0.2,
-        )  # fmt: skip
-    _write(figure, target, format)
+        legend(figure, handles, names)
+    write(figure, target, format)
 
 
 def confusion(
@@ -109,11 +91,11 @@ def confusion(
         ``{"label 1": "긍정"}``. Empty when everything could be drawn.
     """
     names, table = largest([str(label) for label in labels], counts, most)
-    drawn, stand_ins = _stand_ins(names)
+    drawn, stand_ins = stand_ins_for(names)
     size = max(0.34 * len(names), 1.7)
     longest = max(map(_width, drawn), default=0)
     margin = 0.09 * longest + 0.75
-    figure = _figure(size + margin, size + margin + (0.3 if stand_ins else 0))
+    figure = new_figure(size + margin, size + margin + (0.3 if stand_ins else 0))
     axes = figure.add_subplot()
     _draw_matrix(axes, table)
     family = fonts.families(drawn)
@@ -126,7 +108,7 @@ def confusion(
     axes.set_ylabel("true", color=COLOURS["muted"])
     if stand_ins:
         figure.suptitle("numbered: labels that no\ninstalled font can draw", fontsize=8, color=COLOURS["muted"])
-    _write(figure, target, format)
+    write(figure, target, format)
     return stand_ins
 
 
@@ -144,19 +126,6 @@ def largest(
         for column, count in enumerate(line):
             table[place.get(row, most)][place.get(column, most)] += count
     return [*(labels[index] for index in kept), f"others ({len(labels) - most})"], table
-
-
-def _stand_ins(labels: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The labels as the plot can write them, and what stands for those that no font can draw."""
-    drawn, stand_ins = [], {}
-    for number, label in enumerate(labels, start=1):
-        folded = " ".join(label.split()) or '""'
-        if fonts.drawable(folded):
-            drawn.append(folded if len(folded) <= LABEL_LENGTH else folded[: LABEL_LENGTH - 1] + "…")
-        else:
-            drawn.append(f"label {number}")
-            stand_ins[f"label {number}"] = label
-    return drawn, stand_ins
 
 
 def _width(text: str) -> int:
@@ -232,34 +201,3 @@ def thin(points: Sequence[tuple[float, float]], most: int = POINTS) -> list[tupl
     edges = [round(index * len(points) / most) for index in range(most + 1)]
     groups = [points[low:high] for low, high in pairwise(edges)]
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    # A Figure made so draws with Agg (or with the backend of the file it is saved to), whatever the user's settings.
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _plain(axes: Axes, side: str = "left") -> None:
-    """Takes away what does not speak: the frame, the tick marks; leaves a faint horizontal grid."""
-    axes.set_facecolor("none")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=9, colors=COLOURS["muted"])
-    axes.yaxis.label.set_fontsize(10)
-    if side == "left":
-        axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
-        axes.set_axisbelow(True)
-
-
-def _write(figure: Figure, target: str | Path | IO[bytes], format: str | None) -> None:
-    """Writes a figure and empties it, so that its memory is free at once."""
-    if format is None:
-        format = Path(target).suffix.lstrip(".") or "png" if isinstance(target, str | Path) else "svg"
-    # The page's own background shows through; a picture of its own needs one.
-    background = "none" if format == "svg" else "white"
-    dated: dict[str, Any] = {"metadata": {"Date": None}} if format == "svg" else {}
-    try:
-        figure.savefig(target, format=format, facecolor=background, dpi=160, **dated)
-    finally:
-        figure.clear()

@@ -7,10 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Verdict", "judge", "show", "show_error"]
+__all__ = ["Verdict", "judge", "metric_name", "show", "show_error"]
 
-SHARES = frozenset({"accuracy", "macro_f1", "micro_f1", "f1", "precision", "recall"})
+SHARES = frozenset({"accuracy", "macro_f1", "micro_f1", "f1", "precision", "recall", "smape", "coverage"})
 """Metrics between 0 and 1 that people read as percent."""
+
+ERRORS = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "mse": "MSE",
+    "mase": "MASE",
+    "smape": "sMAPE",
+    "pinball": "pinball loss",
+    "standard_mse": "standardised MSE",
+    "standard_mae": "standardised MAE",
+}
+"""Errors of a forecast, and what people call them. They are of any size, so two of them are told apart in percent."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ def judge(verdict: Mapping[str, Any]) -> Verdict:
     best = max(baselines, key=lambda row: sign * row["value"])
     gain = sign * (ours["value"] - best["value"])
     error = ours["error"] if _finite(ours.get("error")) else None
-    amount = _amount(verdict["metric"], abs(gain), error)
+    amount = _amount(verdict["metric"], abs(gain), error, (ours["value"], best["value"]))
     rival = f"the best baseline ({best['name']})"
     if gain > 0:
         close = "The lead is smaller than the error: on other records it could turn round."
@@ -50,21 +62,36 @@ def judge(verdict: Mapping[str, Any]) -> Verdict:
     return Verdict(False, f"Does not beat {rival}, which is better by {amount}.", remark)
 
 
+def metric_name(metric: str) -> str:
+    """A metric as people call it: ``MAE``, ``macro f1``."""
+    return ERRORS.get(metric, metric.replace("_", " "))
+
+
 def show(metric: str, value: float | None) -> str:
-    """A score as people read it: ``89.6 %`` for shares, ``1.523`` for all others."""
+    """A score as people read it: ``89.6 %`` for shares, ``1.523`` for all others; four digits of an error."""
     if value is None or not math.isfinite(value):
         return "not a number"
-    return f"{100 * value:.1f} %" if metric in SHARES else _number(value)
+    if metric in SHARES:
+        return f"{100 * value:.1f} %"
+    return _digits(value) if metric in ERRORS else _number(value)
 
 
 def show_error(metric: str, error: float | None) -> str:
     """The error beside a score, in the score's unit; empty when there is none."""
     if error is None or not math.isfinite(error):
         return ""
-    return f"{100 * error:.1f}" if metric in SHARES else _number(error)
+    if metric in SHARES:
+        return f"{100 * error:.1f}"
+    return _digits(error) if metric in ERRORS else _number(error)
 
 
-def _amount(metric: str, gain: float, error: float | None) -> str:
+def _amount(metric: str, gain: float, error: float | None, pair: tuple[float, float]) -> str:
+    """How far two values are apart: points of a share, percent of an error, and the difference of all others."""
+    if metric in ERRORS:
+        share = gain / max(pair) if max(pair) > 0 else 0.0
+        percent = f"{100 * share:.1f} %" if share >= 0.0005 else "less than 0.1 %"
+        both = f"{metric_name(metric)} {show(metric, pair[0])} against {show(metric, pair[1])}"
+        return f"{percent} ({both}{'' if error is None else f'; error {show_error(metric, error)}'})"
     if metric in SHARES:
         words = f"{100 * gain:.1f} points" if gain >= 0.0005 else "less than 0.1 points"
     else:
@@ -75,6 +102,11 @@ def _amount(metric: str, gain: float, error: float | None) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def _digits(value: float) -> str:
+    """Four digits of an error, which may be of any size: ``0.0001234``, ``12.35``, ``31,415``."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _finite(value: Any) -> bool:

@@ -21,12 +21,12 @@ from seqloom.errors import DataError
 from seqloom.parts import part
 from seqloom.settings import (
     CellName,
-    DataSettings,
     LearningRate,
     Natural,
     Positive,
     RecurrentSettings,
     Share,
+    TextSettings,
     TokenizerName,
     TokenizerSettings,
     TrainingSettings,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Classify", "ClassifySettings"]
 
 
-class ClassifySettings(DataSettings, TokenizerSettings, RecurrentSettings, TrainingSettings):
+class ClassifySettings(TextSettings, TokenizerSettings, RecurrentSettings, TrainingSettings):
     """The settings of classify, and the defaults that suit it."""
 
     label: str | None = None
@@ -107,21 +107,21 @@ class Classify(Task):
             inspect.check_labels(records, s.label or "")
         return records
 
-    def texts(self, records: Records) -> list[str]:
+    def inputs(self, data: Records) -> list[str]:
         # The lines of a plain text file stand in a column of this name, whatever the training file called its own.
-        return inspect.texts(records, "text" if records.is_text else self.settings.text or "")
+        return inspect.texts(data, "text" if data.is_text else self.settings.text or "")
 
-    def split(self, records: Records) -> tuple[Records, Records, str]:
+    def split(self, data: Records) -> tuple[Records, Records, str]:
         share = self.settings.split
         if share == 0:
-            return records, records, "none: validated on what it was trained on"
-        texts, labels = self.texts(records), self._labels(records)
+            return data, data, "none: validated on what it was trained on"
+        texts, labels = self.inputs(data), self._labels(data)
         train, valid = split(texts, labels, share, self.settings.seed)
         how = f"{share:.0%} split off, stratified by label, seed {self.settings.seed}; equal texts stay together"
-        return records.take(train), records.take(valid), how
+        return data.take(train), data.take(valid), how
 
     def fit(self, train: Records) -> None:
-        texts = self.texts(train)
+        texts = self.inputs(train)
         name = self.settings.tokenizer
         if name == "auto":
             name = "bpe" if inspect.hangul_share(texts) > 0.3 else "word"
@@ -134,11 +134,11 @@ class Classify(Task):
         )
         self.labels = sorted(set(self._labels(train)), key=_natural)
 
-    def encode(self, records: Records) -> Examples:
-        texts = self.texts(records)
-        inspect.require_known_labels(records, self.settings.label or "", self.labels)
+    def encode(self, data: Records) -> Examples:
+        texts = self.inputs(data)
+        inspect.require_known_labels(data, self.settings.label or "", self.labels)
         arrays, unknown = self._arrays(texts)
-        return Examples(arrays, self._numbers(records), texts, records.lines, unknown)
+        return Examples(arrays, self._numbers(data), texts, data.lines, unknown)
 
     def save(self, folder: Path) -> None:
         files.write_json(folder / "tokenizer.json", self.tokenizer.to_json())
@@ -206,11 +206,11 @@ class Classify(Task):
     def error(self, evaluation: Evaluation) -> float | None:
         return scores.binomial_error(evaluation.metrics["accuracy"], evaluation.count)
 
-    def baselines(self, train: Records, valid: Records, *, seconds: float | None) -> list[Score]:
+    def baselines(self, train: Records, judged: Records, *, seconds: float | None) -> list[Score]:
         from seqloom.models.bag import bag_of_ngrams, majority
 
-        texts, truth = self.texts(train), self._numbers(train)
-        valid_texts, valid_truth = self.texts(valid), self._numbers(valid)
+        texts, truth = self.inputs(train), self._numbers(train)
+        valid_texts, valid_truth = self.inputs(judged), self._numbers(judged)
         start = perf_counter()
         characters = inspect.hangul_share(texts) > 0.3
         bag = bag_of_ngrams(texts, truth.tolist(), characters=characters, seconds=seconds)
@@ -228,8 +228,8 @@ class Classify(Task):
 
     # --- using ----------------------------------------------------------------------------------------------------
 
-    def predict(self, model: nn.Module, texts: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
-        arrays, unknown = self._arrays(texts)
+    def predict(self, model: nn.Module, inputs: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+        arrays, unknown = self._arrays(inputs)
         found = []
         for row in self._probabilities(model, arrays):
             best = int(row.argmax())

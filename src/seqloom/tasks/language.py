@@ -21,12 +21,12 @@ from seqloom.errors import DataError
 from seqloom.parts import part
 from seqloom.settings import (
     CellName,
-    DataSettings,
     LearningRate,
     Natural,
     Positive,
     RecurrentSettings,
     Share,
+    TextSettings,
     TokenizerName,
     TokenizerSettings,
     TrainingSettings,
@@ -48,7 +48,7 @@ SHORTEST = 20
 """A text of fewer tokens teaches nothing."""
 
 
-class LanguageSettings(DataSettings, TokenizerSettings, RecurrentSettings, TrainingSettings):
+class LanguageSettings(TextSettings, TokenizerSettings, RecurrentSettings, TrainingSettings):
     """The settings of language, and the defaults that suit it."""
 
     tokenizer: TokenizerName = "auto"
@@ -96,16 +96,16 @@ class Language(Task):
             )
         return replace(records, columns={"text": inspect.texts(records, column)})
 
-    def texts(self, records: Records) -> list[str]:
-        return list(records.columns["text"])
+    def inputs(self, data: Records) -> list[str]:
+        return list(data.columns["text"])
 
-    def split(self, records: Records) -> tuple[Records, Records, str]:
-        text = _joined(records)
+    def split(self, data: Records) -> tuple[Records, Records, str]:
+        text = _joined(data)
         share = self.settings.split
         if share == 0:
-            return records, records, "none: validated on what it was trained on"
+            return data, data, "none: validated on what it was trained on"
         cut = round(len(text) * (1 - share))
-        parts = [replace(records, columns={"text": [piece]}, lines=[1]) for piece in (text[:cut], text[cut:])]
+        parts = [replace(data, columns={"text": [piece]}, lines=[1]) for piece in (text[:cut], text[cut:])]
         return parts[0], parts[1], f"the last {share:.0%} of the text"
 
     def fit(self, train: Records) -> None:
@@ -118,15 +118,15 @@ class Language(Task):
             lowercase=self.settings.lowercase,
         )
 
-    def encode(self, records: Records) -> Examples:
-        text = self.tokenizer.normalize(_joined(records))
+    def encode(self, data: Records) -> Examples:
+        text = self.tokenizer.normalize(_joined(data))
         tokens = self.tokenizer.encode(text)
         least = self.settings.window + 1 if self.settings.stride else SHORTEST
         if len(tokens) < least:
             raise DataError(
                 f"the text has {len(tokens)} {self.tokenizer.unit}s; at least {least} are needed",
                 code="D046",
-                file=records.file,
+                file=data.file,
                 help="take a longer text, or another --split or --window",
             )
         unknown = int((tokens == tokenizers.UNKNOWN).sum())
@@ -205,7 +205,8 @@ class Language(Task):
                     for i in range(0, len(inputs), 256)
                 ]
             count = sum(loss.count for loss in losses)
-            nats, right = sum(float(loss.sum) for loss in losses), sum(int(loss.correct) for loss in losses)
+            nats = sum(float(loss.sum) for loss in losses)
+            right = sum(int(loss.correct) for loss in losses if loss.correct is not None)
         else:
             nats, right, count = score_tokens(model, tokens, len(self.tokenizer))
         metrics = self._metrics(nats, right, count, len(examples.texts[0]) / len(tokens))
@@ -235,10 +236,10 @@ class Language(Task):
     def error(self, evaluation: Evaluation) -> float | None:
         return None
 
-    def baselines(self, train: Records, valid: Records, *, seconds: float | None) -> list[Score]:
+    def baselines(self, train: Records, judged: Records, *, seconds: float | None) -> list[Score]:
         from seqloom.models.ngram import KneserNey, Unigram
 
-        known, seen = self.encode(train).arrays[0], self.encode(valid).arrays[0]
+        known, seen = self.encode(train).arrays[0], self.encode(judged).arrays[0]
         note = None
         # Counting costs under two microseconds a token; of a text too long for the time the end is taken.
         most = None if seconds is None else int(seconds * 500_000)
@@ -253,14 +254,14 @@ class Language(Task):
 
     # --- using ----------------------------------------------------------------------------------------------------
 
-    def predict(self, model: nn.Module, texts: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+    def predict(self, model: nn.Module, inputs: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
         """How likely each text is, token by token, and the likeliest next tokens."""
         import torch
 
         from seqloom.models.tail import score_tokens
 
         found, unknown = [], 0
-        for text in texts:
+        for text in inputs:
             tokens = self._prompt(text)
             unknown += int((tokens == tokenizers.UNKNOWN).sum())
             nats, _, count = score_tokens(model, tokens, len(self.tokenizer)) if len(tokens) > 1 else (0.0, 0, 0)

@@ -86,7 +86,9 @@ class Console:
         if self.told_plan or (schedule.measured * schedule.step_seconds < PLAN_AFTER_SECONDS and not schedule.done()):
             return
         self.told_plan = True
-        steps = loop.step + schedule.steps_left()
+        if not schedule.step_seconds:  # over after one step, whose time says nothing
+            return
+        steps = loop.step + max(0.0, schedule.steps_left())
         self.say(
             "plan",
             f"{steps / len(loop.batches):.3g} epochs, {steps:,.0f} steps of {loop.settings.batch} at "
@@ -110,12 +112,16 @@ class Console:
 
     def evaluated(self, loop: Loop, train: dict[str, float], evaluation: Evaluation) -> None:
         """A line for each evaluation."""
+        from seqloom.report.verdict import metric_name, show
+
         place = loop.epoch + loop.position / len(loop.batches)
         best = "  best" if loop.best_step == loop.step else ""
         trained = f"loss {train['loss']:.4f}   " if train else ""
+        name = loop.task.shown
+        shown = f"{metric_name(name)} {show(name, evaluation.metrics[name])}"
         self.say(
             f"epoch {place:.2f}",
-            f"{trained}valid {evaluation.metrics['loss']:.4f}   accuracy {evaluation.metrics['accuracy']:.1%}"
+            f"{trained}valid {evaluation.metrics['loss']:.4f}   {shown}"
             f"   {seconds_in_words(loop.schedule.seconds_to_end())} left{best}",
         )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from seqloom.run import Run
-    from seqloom.tasks.base import Evaluation, Examples, Task
+    from seqloom.tasks.base import Encoded, Evaluation, Task
     from seqloom.training.console import Console
 
 __all__ = ["Interrupted", "Loop"]
@@ -49,7 +49,7 @@ class Loop:
     All that decides the next step lies in the attributes that ``_state`` writes and ``_restore`` reads.
     """
 
-    def __init__(self, task: Task, train: Examples, valid: Examples, run: Run, clock: Clock, console: Console) -> None:
+    def __init__(self, task: Task, train: Encoded, valid: Encoded, run: Run, clock: Clock, console: Console) -> None:
         import torch
 
         self.task, self.train, self.valid = task, train, valid
@@ -241,30 +241,33 @@ class Sums:
     def __init__(self, loss: Any = 0.0, correct: Any = 0, count: int = 0) -> None:
         self.loss, self.correct, self.count = loss, correct, count
 
-    def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
-        """Adds one batch."""
+    def add(self, loss: torch.Tensor, correct: torch.Tensor | None, count: int) -> None:
+        """Adds one batch; ``correct`` is None where right and wrong mean nothing."""
         self.loss = self.loss + loss.double()
-        self.correct = self.correct + correct
+        self.correct = None if correct is None else self.correct + correct
         self.count += count
 
     def means(self) -> dict[str, float]:
-        """Loss and accuracy; nothing if no batch was added."""
+        """Loss, and accuracy where there is one; nothing if no batch was added."""
         loss, correct, count = self.to_values()
-        return {"loss": loss / count, "accuracy": correct / count} if count else {}
+        if not count:
+            return {}
+        return {"loss": loss / count} | ({} if correct is None else {"accuracy": correct / count})
 
-    def to_values(self) -> tuple[float, int, int]:
+    def to_values(self) -> tuple[float, int | None, int]:
         """Plain numbers for a checkpoint."""
-        return float(self.loss), int(self.correct), self.count
+        return float(self.loss), None if self.correct is None else int(self.correct), self.count
 
     @classmethod
     def from_values(cls, values: Sequence[Any]) -> Sums:
         """Sums as ``to_values`` gave them."""
         import torch
 
-        return cls(torch.tensor(values[0], dtype=torch.float64), torch.tensor(values[1]), values[2])
+        correct = None if values[1] is None else torch.tensor(values[1])
+        return cls(torch.tensor(values[0], dtype=torch.float64), correct, values[2])
 
 
-def evaluate(task: Task, model: nn.Module, examples: Examples, precision: str, *, details: bool = False) -> Evaluation:
+def evaluate(task: Task, model: nn.Module, examples: Encoded, precision: str, *, details: bool = False) -> Evaluation:
     """Scores a model on one part in evaluation mode, and leaves it in the mode it was in."""
     training = model.training
     model.eval()

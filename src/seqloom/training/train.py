@@ -14,8 +14,8 @@ from seqloom import run as runs
 from seqloom.errors import DataError, RunError, SettingError, nearest
 from seqloom.parts import names, part
 from seqloom.run import Run
-from seqloom.settings import DataSettings, override, read_config
-from seqloom.tasks.base import Examples, Score, Task
+from seqloom.settings import TextSettings, override, read_config
+from seqloom.tasks.base import Data, Encoded, Score, Task
 from seqloom.training.budget import Clock
 from seqloom.training.console import Console, seconds_in_words
 
@@ -27,9 +27,6 @@ __all__ = ["resume", "train"]
 
 BASELINE_SHARE = 0.1
 """Baselines may take this share of a budget."""
-REPLAYED = 5
-"""So many inputs are kept with their predictions, and predicted again when the run is loaded."""
-REPLAYED_CHARACTERS = 500
 
 
 @dataclass
@@ -40,9 +37,16 @@ class Session:
     clock: Clock
     console: Console
     phases: dict[str, float] = field(default_factory=dict)
-    train: Records = None  # type: ignore[assignment]  # filled by `_read`
-    valid: Records = None  # type: ignore[assignment]
+    train: Data = None  # type: ignore[assignment]  # filled by `_part`
+    valid: Data = None  # type: ignore[assignment]
+    test: Data | None = None
+    """The part that judges, where it is not the validation part."""
     how: str = ""
+
+    @property
+    def judged(self) -> Data:
+        """The part that the verdict is on."""
+        return self.valid if self.test is None else self.test
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -68,7 +72,7 @@ def train(
 
     Args:
         file: csv, tsv, jsonl, parquet or txt, each also with .gz.
-        task: classify or language; the file decides when not given.
+        task: classify, forecast or language; the file decides when not given.
         out: the run folder; ``runs/<file>-<task>-<n>`` when not given.
         overwrite: replace the run that is there.
         config: TOML file of settings; keywords go before it.
@@ -100,12 +104,14 @@ def train(
     session = Session(chosen(resolve(_parse(chosen, values))), Clock(None), console)
     session.clock = Clock(session.task.settings.budget, perf_counter() - start)
     use_threads(session.task.settings.threads)
-    console.say(Path(file).name, "\n".join(seen.lines()))
+    console.say(Path(file).name, "\n".join(session.task.introduced(seen)))
     path = Path(out) if out else runs.default_path(file, name)
     _part(session, records)
     session.phases["read"] = round(session.clock.elapsed(), 3)
     with session.phase("prepare"):
         session.task.fit(session.train)
+        for name, fact in session.task.facts().items():
+            console.say(name, fact)
         examples = _encode(session)
     run = _create(session, path, overwrite, seen)
     return _finish(session, run, *examples)
@@ -153,7 +159,7 @@ def _look(file: str | Path, task: str | None, values: dict[str, Any]) -> tuple[R
 
     if task is not None and task not in names("tasks"):
         raise SettingError(f'"{task}" is not one of the tasks', help=nearest(task, names("tasks")))
-    needed = DataSettings.parse({key: values[key] for key in values.keys() & DataSettings.model_fields.keys()})
+    needed = TextSettings.parse({key: values[key] for key in values.keys() & TextSettings.model_fields.keys()})
     records = read(file, encoding=needed.encoding, bad_rows=needed.bad_rows)
     seen = inspect(records, text=needed.text, label=values.get("label"))
     if task is None and seen.task is None:
@@ -180,17 +186,18 @@ def _parse(chosen: type[Task], values: dict[str, Any]) -> Any:
 
 
 def _part(session: Session, records: Records) -> None:
-    """Checks the records and takes their validation part, or reads that from a file of its own."""
+    """Checks the records and takes the parts that validate and judge, or reads those from a file of its own."""
     task = session.task
-    records = task.check(records, use="train")
+    data = task.check(records, use="train")
     if task.settings.valid:
-        session.train, session.valid = records, task.read(task.settings.valid)
+        session.train, session.valid = data, task.read(task.settings.valid)
         session.how = f"validated on {Path(task.settings.valid).name}"
     else:
-        session.train, session.valid, session.how = task.split(records)
+        session.train, session.valid, session.how = task.split(data)
+        session.test = task.held_out(data)
 
 
-def _encode(session: Session) -> tuple[Examples, Examples]:
+def _encode(session: Session) -> tuple[Encoded, Encoded]:
     train, valid = session.task.encode(session.train), session.task.encode(session.valid)
     if valid.unknown:
         share = valid.unknown / max(1, valid.tokens)
@@ -220,8 +227,8 @@ def _check_unchanged(data: dict[str, Any]) -> None:
 
 def _create(session: Session, path: Path, overwrite: bool, seen: Inspection) -> Run:
     """Makes the run folder with all that a resumed training needs."""
-    task, records = session.task, session.train
-    sources = {"train": records.file} | ({"valid": task.settings.valid} if task.settings.valid else {})
+    task = session.task
+    sources = {"train": session.train.file} | ({"valid": task.settings.valid} if task.settings.valid else {})
     data = {}
     for role, file in sources.items():
         print_ = files.fingerprint(file)
@@ -232,29 +239,31 @@ def _create(session: Session, path: Path, overwrite: bool, seen: Inspection) -> 
     contents = {"task": task.name, "settings": settings, "data": data, **runs.environment()}
     run = Run.create(path, contents, overwrite=overwrite)
     task.save(run.preprocess)
-    if records.rejects:
-        files.write_jsonl(run.rejects, [reject.to_dict() for reject in records.rejects])
-    files.write_json(run.summary, {"task": task.name, "run": run.name, "data": seen.to_dict()})
+    if session.train.rejects:
+        files.write_jsonl(run.rejects, [reject.to_dict() for reject in session.train.rejects])
+    summary = {"task": task.name, "run": run.name, "data": {**seen.to_dict(), "facts": task.facts()}}
+    files.write_json(run.summary, summary)
     return run
 
 
-def _finish(session: Session, run: Run, train: Examples, valid: Examples) -> Run:
+def _finish(session: Session, run: Run, train: Encoded, valid: Encoded) -> Run:
     """Baselines, training, judgement, report: what a new training and a resumed one share."""
     from seqloom.training.loop import Loop
 
     task, console = session.task, session.console
     summary = files.read_json(run.summary)
     if "baselines" not in summary:
-        # Without a validation part a rule that knows the text by heart would be no baseline.
-        held_out = task.settings.valid or task.settings.split
+        # Without a part held out a rule that knows the data by heart would be no baseline.
+        held_out = task.settings.valid or task.settings.split or session.test is not None
         summary["baselines"] = _baselines(session) if held_out else []
-        summary["split"] = {"train": len(session.train), "valid": len(session.valid), "how": session.how}
+        rows = {"train": session.train, "valid": session.valid} | ({"test": session.test} if session.test else {})
+        summary["split"] = {**{name: len(part) for name, part in rows.items()}, "how": session.how}
         summary["phases"] = session.phases
         files.write_json(run.summary, summary)
     session.phases |= summary["phases"]
     loop = Loop(task, train, valid, run, session.clock, console)
     parameters = sum(p.numel() for p in loop.model.parameters())
-    console.say(task.name, f"{task.describe()}, {parameters:,} weights      (--cell, --hidden, ... to choose)")
+    console.say(task.name, f"{task.describe()}, {parameters:,} weights      ({task.choices} to choose)")
     try:
         stopped = loop.fit()
         session.phases["train"] = round(loop.trained, 3)
@@ -271,26 +280,29 @@ def _baselines(session: Session) -> list[dict[str, Any]]:
     budget = session.task.settings.budget
     with session.phase("baselines"):
         seconds = None if budget is None else budget * BASELINE_SHARE
-        found = session.task.baselines(session.train, session.valid, seconds=seconds)
+        found = session.task.baselines(session.train, session.judged, seconds=seconds)
     for score in found:
         if score.note:
             session.console.say("baseline", f"{score.name}: {score.note}")
     return [score.to_dict() for score in found]
 
 
-def _judge(session: Session, run: Run, loop: Any, valid: Examples, summary: dict[str, Any]) -> None:
+def _judge(session: Session, run: Run, loop: Any, valid: Encoded, summary: dict[str, Any]) -> None:
     """Scores the best weights as prediction will use them (fp32), and writes the verdict."""
     from seqloom.training.loop import evaluate
 
     task = session.task
     loop.model.load_state_dict(loop.best)
+    loop.model.eval()
     with session.phase("evaluate"):
-        evaluation = evaluate(task, loop.model, valid, "fp32", details=True)
+        task.calibrate(loop.model, valid, run.preprocess)
+        judged = valid if session.test is None else task.encode(session.test)
+        evaluation = evaluate(task, loop.model, judged, "fp32", details=True)
     value = evaluation.metrics[task.metric]
     own = Score("this model", value, evaluation.metrics["loss"], session.phases["train"], task.error(evaluation))
     rows = [own.to_dict(), *summary.pop("baselines")]
     summary["verdict"] = {
-        "part": "valid",
+        "part": "valid" if session.test is None else "test",
         "records": evaluation.count,
         "metric": task.metric,
         "higher_is_better": task.higher_is_better,
@@ -303,18 +315,19 @@ def _judge(session: Session, run: Run, loop: Any, valid: Examples, summary: dict
 
 def _tell_verdict(session: Session, verdict: dict[str, Any]) -> None:
     """The model beside its baselines, and in a sentence what that means."""
-    from seqloom.report.verdict import judge, show, show_error
+    from seqloom.report.verdict import judge, metric_name, show, show_error
 
     metric = verdict["metric"]
     judged = judge(verdict)
-    lines = [f"{verdict['records']:,} predictions on the validation part ({session.how})"]
+    part = "test" if verdict["part"] == "test" else "validation"
+    lines = [f"{verdict['records']:,} predictions on the {part} part ({session.how})"]
     for row in verdict["rows"]:
         error = f" +- {show_error(metric, row['error'])}" if row.get("error") else ""
-        lines.append(f"{row['name']:<32}{metric} {show(metric, row['value'])}{error}")
+        lines.append(f"{row['name']:<32}{metric_name(metric)} {show(metric, row['value'])}{error}")
     session.console.say("verdict", "\n".join([*lines, f"{judged.sentence} {judged.remark}".rstrip()]))
 
 
-def _seal(session: Session, run: Run, loop: Any, valid: Examples, summary: dict[str, Any]) -> None:
+def _seal(session: Session, run: Run, loop: Any, valid: Encoded, summary: dict[str, Any]) -> None:
     """Writes the weights, the examples to replay, the summary and the report; the manifest last."""
     from safetensors.torch import save
 
@@ -324,10 +337,9 @@ def _seal(session: Session, run: Run, loop: Any, valid: Examples, summary: dict[
     with session.phase("report"):
         weights = {name: value.contiguous() for name, value in sorted(loop.best.items())}
         files.write_bytes(run.weights, save(weights))
-        texts = [text[:REPLAYED_CHARACTERS] for text in valid.texts[:REPLAYED]]
-        loop.model.eval()
-        predictions, _ = task.predict(loop.model, texts)
-        kept = [{"text": text, "prediction": found} for text, found in zip(texts, predictions, strict=True)]
+        inputs = task.kept(valid)
+        predictions, _ = task.predict(loop.model, inputs)
+        kept = [{"input": given, "prediction": found} for given, found in zip(inputs, predictions, strict=True)]
         files.write_jsonl(run.examples, kept)
         summary["phases"] = session.phases
         files.write_json(run.summary, summary)

@@ -28,6 +28,7 @@ CODES = {
     "D009": "a NUL byte in text",
     "D010": "the machine could not read the file",
     "D011": "no records: only a header, or every row was left out",
+    "D012": "a value is not a number",
     "D014": "the content is of another kind than the name says",
     "D015": "lines end in CR alone, or a lone CR outside quotes",
     # tables
@@ -51,6 +52,18 @@ CODES = {
     "D044": "the label is missing in some rows",
     "D045": "a label that training did not see",
     "D046": "the text is too short",
+    # series of numbers
+    "D050": "a value is not a time",
+    "D051": "times are written in more than one way",
+    "D052": "time stamps are out of order",
+    "D053": "a time stamp occurs twice",
+    "D054": "time stamps are missing: a gap",
+    "D055": "time stamps are not at equal steps",
+    "D056": "values are missing",
+    "D057": "a value is infinite",
+    "D058": "a series is too short",
+    "D059": "a value that the transform cannot take",
+    "D060": "a category that training did not see",
 }
 """Each code and what it says."""
 

@@ -1,0 +1,401 @@
+"""Numbers in time: the next rows of a series from its last ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from seqloom import files
+from seqloom.data.formats.base import counted, listed
+from seqloom.data.records import Records
+from seqloom.data.roles import Roles, choose_roles
+from seqloom.data.series import Series, read_series
+from seqloom.data.times import Frequency
+from seqloom.data.timestamps import written
+from seqloom.data.transforms import Pipeline
+from seqloom.errors import DataError, SettingError
+from seqloom.parts import part
+from seqloom.tasks._conformal import Conformal
+from seqloom.tasks._forecast_data import Epoch, Part, Windows, cut
+from seqloom.tasks._forecast_judging import Judge, baseline_scores, loss_of
+from seqloom.tasks._forecast_preparation import Preparation, first_season
+from seqloom.tasks._forecast_settings import ForecastSettings
+from seqloom.tasks.base import Evaluation, Loss, Score, Task, Use
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from seqloom.data.inspect import Inspection
+    from seqloom.tasks._forecast_data import Batch
+    from seqloom.tasks._forecast_stream import Stream
+
+__all__ = ["Forecast", "ForecastSettings"]
+
+LONGEST = 720
+"""Rows that a look-back has at most, if nobody asks for more."""
+MOST_VALIDATED = 2_000
+MOST_VALUES = 4_000_000
+"""Windows, and numbers in them, that the evaluations of a training and the calibration look at, evenly spaced."""
+KEPT = 2
+"""Windows that stay in the run with their forecasts."""
+FILE = "series.json"
+
+
+class Forecast(Task):
+    """The last T rows of C targets in, their next F rows out; which model reads them is a part of its own."""
+
+    name = "forecast"
+    Settings = ForecastSettings
+    higher_is_better = False
+    choices = "--model, --look-back, --hidden, ..."
+    options = frozenset({"quantiles", "horizon"})
+
+    settings: ForecastSettings
+    preparation: Preparation
+
+    def __init__(self, settings: ForecastSettings) -> None:
+        super().__init__(settings)
+        self.roles: Roles | None = None
+        self.frequency = Frequency.parse(settings.frequency) if settings.frequency else None
+        self.categories: dict[str, tuple[str, ...]] | None = None
+        self.widths = (0, 0)
+        self.conformal: Conformal | None = None
+        self.found: dict[str, str] = {}
+
+    @property
+    def metric(self) -> str:  # type: ignore[override]  # a variable of other tasks
+        """Errors of one target in its own unit; of several in standard deviations, so that they can be averaged."""
+        return "mae" if len(self.settings.target) == 1 else "standard_mae"
+
+    @property
+    def shown(self) -> str:  # type: ignore[override]
+        return self.metric
+
+    # --- data -----------------------------------------------------------------------------------------------------
+
+    def check(self, records: Records, *, use: Use = "evaluate") -> Part:
+        s = self.settings
+        if self.roles is None:
+            self.roles = choose_roles(
+                records, time=s.time, series=s.series, target=s.target, past=s.past, known=s.known
+            )
+            found = {"time": self.roles.time, "series": self.roles.series, "target": self.roles.targets}
+            self.settings = s = s.model_copy(update=found)
+        data = read_series(
+            records,
+            self.roles,
+            frequency=self.frequency,
+            missing=s.missing,
+            missing_value=s.missing_value,
+            bad_rows=s.bad_rows,
+            categories=self.categories,
+        )
+        Pipeline(s.transform).check(data)
+        if self.categories is None:
+            self.categories, self.frequency = dict(data.categories), data.frequency
+            self.widths = (len(data.past_names), len(data.known_names))
+            chosen: dict[str, Any] = {"horizon": s.horizon or first_season(data.frequency)}
+            if s.normalization == "auto":
+                chosen["normalization"] = "none" if s.transform in ("difference", "returns") else "last"
+            self.settings = s.model_copy(update=chosen)
+            self.found = _found(data)
+        return Part.whole(data)
+
+    def inputs(self, data: Part) -> list[Series]:
+        """The last piece of each series, as far as a forecast reads it."""
+        from seqloom.tasks import _forecast_predicting as predicting
+
+        return predicting.last_windows(self, data)
+
+    def records(self, data: Part, lines: Sequence[int], predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        from seqloom.tasks import _forecast_predicting as predicting
+
+        return [row for prediction in predictions for row in predicting.rows(prediction, self.settings.horizon)]
+
+    def split(self, data: Part) -> tuple[Part, Part, str]:
+        s = self.settings
+        if not s.split and not s.test:
+            return data, data, "none: validated on what it was trained on"
+        train, valid, test = cut(data.data, s.split, s.test, s.horizon)
+        total = max(1, len(data))
+        shares = [f"the first {len(train) / total:.0%} of each series train"]
+        if s.split:
+            shares.append(f"the next {len(valid) / total:.0%} validate")
+        if s.test:
+            shares.append(f"the last {len(test) / total:.0%} judge")
+        return train, valid if s.split else train, "by time: " + ", ".join(shares)
+
+    def held_out(self, data: Part) -> Part | None:
+        s = self.settings
+        return cut(data.data, s.split, s.test, s.horizon)[2] if s.test else None
+
+    def fit(self, train: Part) -> None:
+        s = self.settings
+        self._require_rows(train, s.look_back or 1)
+        valid = train if s.valid or not s.split else cut(train.data, s.split, s.test, s.horizon)[1]
+        self.preparation = Preparation.fit(
+            train, period=s.period, transform=s.transform, scale=s.scale, calendar=s.calendar, seen=valid
+        )
+        period = self.preparation.period
+        look_back = s.look_back or _look_back(max(train.end), s.horizon, period)
+        self.settings = s.model_copy(update={"period": period, "look_back": look_back})
+        season = f"{period:,} rows" if period > 1 else "none"
+        self.found["season"] = season + (" (found)" if not s.period else "")
+        self.found["window"] = f"{counted(s.horizon, 'row')} from the last {look_back:,}"
+        for note in self.preparation.targets.describe(s.target):
+            self.found["note"] = "; ".join(filter(None, (self.found.get("note"), note)))
+
+    def introduced(self, seen: Inspection) -> list[str]:
+        return [counted(seen.rows, "row")]
+
+    def facts(self) -> dict[str, str]:
+        return self.found
+
+    def encode(self, data: Part) -> Windows:
+        s = self.settings
+        self._require_rows(data, s.look_back)
+        windows = self.preparation.windows(data, s.look_back, s.horizon)
+        if not len(windows):
+            raise self._too_short(data, s.look_back)
+        return windows
+
+    def kept(self, examples: Windows) -> list[Any]:
+        from seqloom.tasks import _forecast_predicting as predicting
+
+        return [predicting.table(self, examples, place) for place in range(max(0, len(examples) - KEPT), len(examples))]
+
+    def save(self, folder: Path) -> None:
+        assert self.roles is not None  # checked data were fitted
+        categories = {name: list(values) for name, values in (self.categories or {}).items()}
+        reading = {"roles": self.roles.to_json(), "categories": categories, "widths": self.widths}
+        files.write_json(folder / FILE, {**reading, "found": self.found, **self.preparation.to_json()})
+
+    @classmethod
+    def load(cls, settings: ForecastSettings, folder: Path) -> Self:
+        task = cls(settings)
+        saved = files.read_json(folder / FILE)
+        task.roles = Roles.from_json(saved["roles"])
+        task.categories = {name: tuple(values) for name, values in saved["categories"].items()}
+        task.widths = (saved["widths"][0], saved["widths"][1])
+        task.found = saved["found"]
+        task.preparation = Preparation.from_json(saved)
+        task.frequency = task.preparation.frequency
+        task.conformal = Conformal.load(folder)
+        return task
+
+    def _require_rows(self, data: Part, look_back: int) -> None:
+        if max(data.end, default=0) < look_back + self.settings.horizon:
+            raise self._too_short(data, look_back)
+
+    def _too_short(self, data: Part, look_back: int) -> DataError:
+        horizon, series = self.settings.horizon, data.data.series
+        number = int(np.argmax(data.end))
+        rows, whole = data.end[number], len(series[number])
+        pieces = "piece" if len({each.name for each in series}) < len(series) else "series"
+        of = f" of its {whole:,} rows up to the end of this part" if rows < whole else " rows"
+        reads = (
+            f"look-back {look_back:,} and horizon {horizon:,}" if self.settings.look_back else f"horizon {horizon:,}"
+        )
+        return DataError(
+            f"the longest {pieces} has {rows:,}{of}; {reads} need at least {look_back + horizon:,}",
+            code="D058",
+            file=data.file,
+            help="give more rows, or a smaller --look-back or --horizon (or --split and --test)",
+        )
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def build(self) -> nn.Module:
+        from seqloom.models.forecasters.base import Shape
+
+        s = self.settings
+        known = self.widths[1] + self.preparation.calendar_width
+        shape = Shape(s.look_back, s.horizon, len(s.target), self.widths[0], known, len(self.trained) or 1)
+        model: nn.Module = part("forecasters", s.model).from_settings(s, shape)
+        return model
+
+    @property
+    def trained(self) -> tuple[float, ...]:
+        """The quantiles that the model says itself; none where it says one value."""
+        return self.settings.quantiles if self.settings.loss == "quantile" else ()
+
+    def describe(self) -> str:
+        s = self.settings
+        of = "" if s.model == "linear" else f", {s.cell} {s.layers} x {s.hidden}"
+        targets = counted(len(s.target), "target")
+        return f"{s.model}{of}, from {s.look_back:,} rows to the next {s.horizon:,} of {targets}"
+
+    def epoch(self, examples: Windows, number: int) -> Epoch:
+        return Epoch(examples, number, self.settings.batch, self.settings.seed)
+
+    def loss(self, model: nn.Module, batch: Batch, carried: tuple[Tensor, ...]) -> Loss:
+        said, truth = model.training_output(*batch)  # type: ignore[operator]  # a Forecaster has it
+        count = len(batch.values)
+        return Loss(loss_of(self.settings.loss, self.trained, said, truth) * count, count)
+
+    def calibrate(self, model: nn.Module, valid: Windows, folder: Path) -> None:
+        s = self.settings
+        held_out = s.split or s.valid
+        if not s.conformal or not held_out:
+            return
+        self.conformal = self.judge(model, levels=()).calibrated(valid, _most(valid))
+        if self.conformal is not None:
+            self.conformal.save(folder)
+
+    # --- judging --------------------------------------------------------------------------------------------------
+
+    def judge(self, model: nn.Module, levels: Sequence[float] | None = None) -> Judge:
+        """The model with what makes its forecasts those of the file; with the quantiles of the settings, if it can."""
+        if levels is None:
+            levels = self.settings.quantiles if self.trained or self.conformal else ()
+        forecaster: Any = model
+        return Judge(forecaster, self.preparation, self.settings.loss, self.trained, tuple(levels), self.conformal)
+
+    def evaluate(self, model: nn.Module, examples: Windows, *, details: bool = False) -> Evaluation:
+        if not details:
+            examples = examples.thinned(_most(examples))
+        evaluation = self.judge(model).evaluate(examples, self.settings.target, details=details)
+        if details:
+            evaluation.details["forecast"]["notes"] = self._notes()
+        return evaluation
+
+    def _notes(self) -> list[str]:
+        s, notes = self.settings, self.preparation.targets.describe(self.settings.target)
+        if s.conformal and self.conformal is None and not self.trained:
+            notes.append("no intervals: there is no part held out that they could be learnt from")
+        if self.conformal is not None:
+            learnt = f"intervals from the errors of {counted(self.conformal.count, 'window')} of the validation part"
+            notes.append(f"{learnt}, on which they are judged too" if s.valid or not s.test else learnt)
+        return notes
+
+    def error(self, evaluation: Evaluation) -> float | None:
+        found: float | None = evaluation.details["forecast"]["error"]
+        return found
+
+    def baselines(self, train: Part, judged: Part, *, seconds: float | None) -> list[Score]:
+        return baseline_scores(self.encode(train), self.encode(judged), self.preparation, self.metric, seconds=seconds)
+
+    def backtest(self, model: nn.Module, data: Part, origins: int) -> dict[str, Any]:
+        """Forecasts from ``origins`` places of the data, evenly spaced, behind what training saw."""
+        from seqloom.tasks import _forecast_predicting as predicting
+
+        return predicting.backtest(self, model, data, origins)
+
+    # --- using ----------------------------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        model: nn.Module,
+        inputs: Sequence[Series | Mapping[str, Sequence[Any]]],
+        *,
+        quantiles: Sequence[float] | str | None = None,
+        horizon: int | None = None,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The next rows of each series, a list for each target and quantile.
+
+        Args:
+            inputs: a series each: as ``inputs`` gives them, or tables of columns.
+            quantiles: the levels to give beside the forecast.
+            horizon: the trained one, or it is refused.
+
+        Raises:
+            DataError: a series has fewer rows than the look-back, or not what is known in advance.
+            SettingError: the horizon or a quantile is none of this run.
+        """
+        from seqloom.tasks import _forecast_predicting as predicting
+
+        self.require_horizon(horizon)
+        return predicting.predict(self, self.judge(model, self.levels(quantiles)), inputs), 0
+
+    def require_horizon(self, horizon: int | None) -> None:
+        """Refuses another horizon than the trained one.
+
+        Raises:
+            SettingError: says both.
+        """
+        if horizon is not None and int(horizon) != self.settings.horizon:
+            raise SettingError(
+                f"horizon {int(horizon):,} is asked for, but this run was trained for {self.settings.horizon:,}",
+                help=f"leave --horizon out, or train a run for it: seqloom train FILE --horizon {int(horizon)}",
+            )
+
+    def levels(self, quantiles: Sequence[float] | str | None) -> tuple[float, ...] | None:
+        """The quantiles that are asked for, 0.5 among them; None where nobody asks.
+
+        Raises:
+            SettingError: a level is none, or the run cannot give it.
+        """
+        if quantiles is None:
+            return None
+        wanted = ForecastSettings.parse({"quantiles": _with_median(quantiles)}).quantiles
+        if self.trained:
+            others = [level for level in wanted if level not in self.trained]
+            allowed = ", ".join(f"{level:g}" for level in self.trained)
+        else:
+            others = [] if self.conformal is not None else list(wanted)
+            allowed = "none, for it was trained without --conformal or without a validation part"
+        if others:
+            raise SettingError(
+                f"quantile {others[0]:g} is asked for, and this run does not give it", help=f"it gives {allowed}"
+            )
+        return wanted
+
+    def stream(self, model: nn.Module) -> Stream:
+        """What takes rows one by one."""
+        from seqloom.tasks._forecast_stream import Stream
+
+        return Stream(self, model)
+
+    def next_command(self, run: Path) -> str:
+        return f"predict {run} FILE"
+
+
+def _most(windows: Windows) -> int:
+    """How many windows are enough on the way."""
+    values: int = windows.values.shape[1] * windows.scaled.size
+    return max(200, min(MOST_VALIDATED, MOST_VALUES // values))
+
+
+def _with_median(quantiles: Sequence[float] | str) -> list[float]:
+    """Quantiles as a sorted list with the median among them; what is no number is left for the settings to refuse."""
+    given = quantiles.split(",") if isinstance(quantiles, str) else list(quantiles)
+    try:
+        return sorted({*map(float, given), 0.5})
+    except ValueError:
+        raise SettingError(
+            f'"{quantiles}" are no quantiles', help="write numbers between 0 and 1: 0.1,0.5,0.9"
+        ) from None
+
+
+def _look_back(rows: int, horizon: int, period: int) -> int:
+    """The rows that a forecast reads: two horizons and seven seasons, as far as a third of the training part goes."""
+    wanted = max(2 * horizon, 7 * period if period > 1 else 0, 32)
+    if period > 1:
+        wanted = -(-wanted // period) * period
+    return max(1, min(wanted, max(LONGEST, horizon), (rows - horizon) // 3))
+
+
+def _found(data: Any) -> dict[str, str]:
+    """What the file holds, as a person reads it."""
+    roles, series = data.roles, data.series
+    found = {}
+    times = [each.times for each in series if each.times is not None]
+    if times:
+        step = f", {data.frequency.describe()}" if data.frequency else ""
+        span = f"{written(min(each[0] for each in times))} to {written(max(each[-1] for each in times))}"
+        found["time"] = f"{', '.join(roles.time)}{step}, {span}"
+    if roles.series is not None:
+        found["series"] = f"{len({each.name for each in series}):,} by {roles.series}"
+    found["targets"] = listed(roles.targets, 10)
+    for name, columns in (("past", roles.past), ("known", roles.known)):
+        if columns:
+            found[name] = listed(columns, 10)
+    if data.notes:
+        found["note"] = "; ".join(data.notes)
+    return found
+
+
+PART = Forecast
