@@ -170,7 +170,10 @@ def test_predictions_that_cannot_be_made(
         ("\n".join(hourly(5)), "5 rows came, and a forecast reads 8"),
         ("", "0 rows came"),
         ("\n".join(hourly(30, L20="2024-01-01 18:00,1")), "standard input:20"),
-        ("\n".join(hourly(30, L20="2024-01-01 18:00,x,1")), "D012"),
+        ("\n".join(hourly(30, L20="2024-01-01 18:00,x,1")), "standard input:20  column"),
+        ("\n" + "\n".join(hourly(30, L20="2024-01-01 18:00,x,1")), "standard input:21  column"),
+        ("\r".join(hourly(30)), "standard input:1"),
+        ("\n".join(hourly(30, L20="2024-01-01 18:00,1\r,1")), "standard input:20"),
         ('{"time": "2024-01-01 00:00", "load": 1}\n', '"heat"'),
         ('{"time": \n', "D027"),
     ],
@@ -180,3 +183,13 @@ def test_a_bad_stream_is_refused(trained: Path, stdin: str, told: str) -> None:
     assert done.returncode == 3
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_verdict_tells_all_metrics_and_a_lost_first_line_is_told(seqloom, in_tmp: Path) -> None:
+    write(in_tmp / "numbers.csv", [str(20 + row % 7) for row in range(120)])
+    answer = seqloom("train", "numbers.csv", *[word for word in SETTINGS if word != "--quiet"], "--out", "run")
+    assert answer.status == 0, answer.err
+    assert 'the first line is taken for the names of columns, but "20" looks like a value' in answer.err
+    model = next(line for line in answer.err.splitlines() if "this model" in line)
+    for name in ("MAE", "RMSE", "MASE", "sMAPE", "pinball loss", "coverage"):
+        assert name in model

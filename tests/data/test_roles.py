@@ -67,3 +67,9 @@ def test_faults() -> None:
     with pytest.raises(DataError, match="no column of numbers") as caught:
         choose_roles(table(day=DAYS, word=["x"] * 12))
     assert caught.value.code == "D040"
+
+
+def test_numbers_that_count_are_no_times_and_no_targets() -> None:
+    for numbers in (list(range(12)), [f"{0.1 * row:g}" for row in range(12)]):
+        assert choose_roles(table(time=numbers, y=NUMBERS)) == Roles((), None, ("y",))
+    assert choose_roles(table(time=[str(2000 + row) for row in range(12)], y=NUMBERS)).time == ("time",)

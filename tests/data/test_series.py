@@ -311,3 +311,24 @@ def test_series_that_are_too_short() -> None:
         require_rows(both, 20, every=True)
     with pytest.raises(DataError, match="the longest of 2 series has 20 rows"):
         require_rows(both, 20, 1)
+
+
+def test_a_second_row_of_the_same_month_is_no_step() -> None:
+    rows = [[f"2015-{month:02}-01", month, -month] for month in range(1, 13)]
+    rows.insert(4, ["2015-04-15", 33, 2])
+    assert (refused(rows).code, refused(rows).line) == ("D055", 6)
+    kept = series(rows, bad_rows="skip")
+    assert (len(kept.series[0]), kept.gaps, len(kept.rejects)) == (12, 0, 1)
+
+
+def test_a_gap_of_centuries_is_not_filled() -> None:
+    error = refused([*hourly(50), ["2999-01-01 00:00", "1", 2]], missing="interpolate")
+    assert (error.code, error.line) == ("D054", 52)
+    assert len(series([*hourly(50), ["2999-01-01 00:00", "1", 2]], missing="drop").series) == 2
+
+
+def test_month_and_day_in_the_order_of_the_training() -> None:
+    rows = [[f"01/{day:02}/2020", day, 2] for day in range(1, 10)]
+    assert refused(rows).code == "D050"
+    assert str(series(rows, days_first=False).series[0].times[-1])[:10] == "2020-01-09"  # type: ignore[index]
+    assert refused([*rows, ["13/01/2020", 3, 4]], days_first=False).line == 11

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqloom.data.timestamps import compose_times, looks_like_time, parse_times, written
+from seqloom.data.timestamps import compose_times, looks_like_time, order_of_days, parse_times, written
 from seqloom.errors import DataError
 
 
@@ -91,3 +91,15 @@ def test_what_looks_like_a_time_and_how_it_is_told() -> None:
     assert written(np.datetime64("2020-01-31T00:00:00", "us")) == "2020-01-31"
     assert written(np.datetime64("2020-01-31T10:00:00", "us")) == "2020-01-31 10:00"
     assert written(np.datetime64("2020-01-31T10:00:05.5", "us")) == "2020-01-31 10:00:05.500000"
+
+
+def test_the_order_of_days_that_was_found_is_kept() -> None:
+    assert order_of_days(["01/02/2020", None, "01/13/2020"]) is False
+    assert order_of_days(["01-02-2020", "13-02-2020"]) is True
+    assert order_of_days(["01.02.2020"]) is True
+    assert order_of_days(["01/02/2020"]) is order_of_days(["2020-01-13"]) is order_of_days([]) is None
+    given = {"file": "t.csv", "lines": [2], "column": "time"}
+    for first, wanted in ((True, "2020-02-01"), (False, "2020-01-02")):
+        assert str(parse_times(["01/02/2020"], **given, days_first=first)[0])[:10] == wanted
+    with pytest.raises(DataError, match="no calendar"):
+        parse_times(["13/02/2020"], **given, days_first=False)

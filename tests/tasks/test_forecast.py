@@ -134,6 +134,27 @@ def test_the_future_changes_nothing_that_was_learnt_from_the_past(tmp_path: Path
     assert task.preparation.period == 24
 
 
+def test_what_is_filled_between_two_parts_changes_nothing_that_was_learnt(tmp_path: Path) -> None:
+    learnt = []
+    for behind in (20.0, 9000.0):
+        columns = waves(200)
+        columns["load"][150:] = [behind] * 50
+        columns["load"][133:150] = [None] * 17  # over the end of the training part, at row 140
+        settings = {"split": 0.2, "test": 0.1, "missing": "interpolate"}
+        task, first, valid, _ = fitted(write(tmp_path / "a.csv", columns), **settings)
+        assert (first.end, valid.begin, valid.end) == ((133,), (133,), (180,))
+        learnt.append(task.preparation.to_json())
+    assert learnt[0]["targets"] == learnt[1]["targets"]
+    assert learnt[0]["scales"] == learnt[1]["scales"]
+
+
+def test_series_that_are_too_short_are_told(tmp_path: Path) -> None:
+    rows = [f"a,{n},{n % 7}" for n in range(100)] + [f"b,{n},{n % 5}" for n in range(3)]
+    (tmp_path / "a.csv").write_text("id,value,x\n" + "\n".join(rows) + "\n", "utf-8")
+    task, *_ = fitted(tmp_path / "a.csv", series="id", target="value,x", period=1)
+    assert "too short to learn from, 1 of 2 series: b" in task.facts()["note"]
+
+
 def test_the_future_changes_no_forecast_of_the_past(run: Run, tmp_path: Path) -> None:
     columns = waves(400)
     changed = {name: values[:360] + [value * 3 + 7 for value in values[360:]] for name, values in columns.items()}
@@ -224,6 +245,9 @@ def test_what_a_run_says(run: Run) -> None:
     assert set(names[1:]) == {"naive", "drift", "seasonal naive (24)", "linear, same look-back"}
     values = [row["value"] for row in verdict["rows"][1:]]
     assert values == sorted(values)
+    told = {"mae", "rmse", "mase", "smape"}
+    assert all(told <= row["metrics"].keys() for row in verdict["rows"])
+    assert {"pinball", "coverage"} <= verdict["rows"][0]["metrics"].keys()
     assert summary["split"]["train"] + summary["split"]["valid"] + summary["split"]["test"] == 400
     for name in ("loss", "mae", "rmse", "mase", "smape", "standard_mse", "standard_mae", "pinball", "coverage"):
         assert isinstance(evaluation[name], float), name
@@ -382,3 +406,8 @@ def test_what_is_asked_of_the_wrong_run(run: Run, tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingError, match="is a run of language, which"):
             ask(load(language.path))
+
+
+def test_an_empty_table_is_refused(run: Run) -> None:
+    with pytest.raises(SettingError, match="and rows"):
+        load(run.path).predict([{"time": [], "load": [], "heat": []}])

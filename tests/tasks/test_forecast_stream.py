@@ -156,3 +156,14 @@ def test_rows_cannot_tell_what_is_known_in_advance(tmp_path: Path) -> None:
     predictor = trained(tmp_path, rows_of(120), past="wind", known="heat")
     with pytest.raises(SettingError, match="heat in advance"):
         predictor.step(rows_of(1)[0])
+
+
+def test_days_are_read_in_the_order_of_the_training(tmp_path: Path) -> None:
+    dates = np.arange("2020-01-01", "2020-06-01", dtype="datetime64[D]").astype(object)
+    rows = [{"time": date.strftime("%m/%d/%Y"), "load": 5.0 + date.day % 7} for date in dates]
+    predictor = trained(tmp_path, rows, past=())
+    found = [predictor.step(row) for row in rows[31:41]]
+    assert found[-1] is not None
+    assert found[-1]["origin"] == "2020-02-10T00:00:00"
+    table = {name: [row[name] for row in rows[31:41]] for name in rows[0]}
+    alike(predictor.predict([table])[0], {name: value for name, value in found[-1].items() if name != "origin"})

@@ -77,9 +77,13 @@ def _forecasts(predictor: Any, stream: IO[bytes], options: dict[str, Any], *, fl
     alone = (
         predictor.settings.target[0] if not predictor.settings.time and len(predictor.settings.target) == 1 else None
     )
-    for row in rows_as_they_come(stream, alone):
+    for line, row in rows_as_they_come(stream, alone):
         came += 1
-        forecast = predictor.step(row, **options)
+        try:
+            forecast = predictor.step(row, **options)
+        except DataError as error:
+            error.file, error.line = "standard input", line
+            raise
         if forecast is None:
             continue
         answered += 1

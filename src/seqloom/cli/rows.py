@@ -14,8 +14,8 @@ __all__ = ["rows_as_they_come"]
 FILE = "standard input"
 
 
-def rows_as_they_come(stream: IO[bytes], headless: str | None = None) -> Iterator[dict[str, Any]]:
-    """Each row as soon as its line has ended.
+def rows_as_they_come(stream: IO[bytes], headless: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row with the number of its line, as soon as that has ended.
 
     Args:
         stream: what is read, line by line.
@@ -25,24 +25,41 @@ def rows_as_they_come(stream: IO[bytes], headless: str | None = None) -> Iterato
         DataError: a line is not UTF-8 or no JSON object, or a row has more or fewer values than the header.
     """
     lines = _lines(stream)
-    first = next((line for line in lines if line.strip()), None)
-    if first is None:
+    begin, first = next(((number, line) for number, line in enumerate(lines, start=1) if line.strip()), (0, ""))
+    if not first:
         return
     if first.lstrip().startswith("{"):
-        yield _object(first, 1)
-        for number, line in enumerate(lines, start=2):
+        yield begin, _object(first, begin)
+        for number, line in enumerate(lines, start=begin + 1):
             if line.strip():
-                yield _object(line, number)
+                yield number, _object(line, number)
         return
     separator = next((mark for mark in ("\t", ";", "|") if mark in first and "," not in first), ",")
+    if "\r" in first.rstrip("\r\n"):
+        raise DataError(
+            "the rows end with carriage returns alone",
+            code="D020",
+            file=FILE,
+            line=begin,
+            help="end each row with a line feed: tr '\\r' '\\n'",
+        )
     header = next(csv.reader([first], delimiter=separator))
     if headless is not None and _is_number(first):
-        yield {headless: first.strip()}
+        yield begin, {headless: first.strip()}
         header = [headless]
     reader = csv.reader(lines, delimiter=separator)
-    for row in reader:
-        if row:
-            yield _named(header, row, reader.line_num + 1)
+    try:
+        for row in reader:
+            if row:
+                yield begin + reader.line_num, _named(header, row, begin + reader.line_num)
+    except csv.Error as error:
+        raise DataError(
+            f"the row cannot be read: {error}",
+            code="D020",
+            file=FILE,
+            line=begin + reader.line_num,
+            help="end each row with a line feed, and close the quotes",
+        ) from None
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:

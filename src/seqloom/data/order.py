@@ -69,6 +69,7 @@ def places(times: Times | None, rows: Rows, lines: Rows, frequency: Frequency | 
     if times is None or frequency is None:
         return lines[rows], np.ones(len(rows), dtype=bool)
     positions, good = frequency.positions(times[rows])
+    good[1:] &= np.diff(positions) > 0  # a second row of the same month
     if frequency.unit == "business day":
         steps = np.diff(positions)
         steps[(steps > 1) & (steps <= LONGEST_HOLIDAY + 1)] = 1

@@ -9,12 +9,14 @@ from typing import Any, Self
 from seqloom.data.numbers import is_numeric, present
 from seqloom.data.read import require
 from seqloom.data.records import Records
-from seqloom.data.timestamps import PARTS, looks_like_time
+from seqloom.data.timestamps import PARTS, looks_like_time, may_be_time
 from seqloom.errors import DataError, SettingError
 
 __all__ = ["Roles", "choose_roles"]
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "ds", "날짜", "시간", "일시")
+CLOCK_NAMES = (*TIME_NAMES, "t")
+"""Names of columns that are no targets by themselves, though they may hold numbers that are no times: 0.0, 0.1 ..."""
 SERIES_NAMES = (
     *("series", "series_id", "unique_id", "item_id", "item", "id", "ticker", "symbol", "store", "station", "sensor"),
     *("site", "meter", "product", "region", "country", "city", "group", "종목", "지점", "지역"),
@@ -89,7 +91,9 @@ def choose_roles(
     chosen = series or _series(records, times, rest)
     rest = [name for name in rest if name != chosen]
     numeric = [name for name in rest if is_numeric(_sample(records.columns[name]))]
-    measured = [name for name in numeric if not _is_row_number(records.columns[name])]
+    measured = [
+        name for name in numeric if name.lower() not in CLOCK_NAMES and not _is_row_number(records.columns[name])
+    ]
     targets = tuple(target) or tuple(measured or numeric)
     if not targets:
         raise DataError(
@@ -110,7 +114,7 @@ def _times(records: Records, given: Sequence[str]) -> tuple[str, ...]:
             return (name,)
     for wanted in TIME_NAMES:
         for name, sample in free.items():
-            if name.lower() == wanted and sample:
+            if name.lower() == wanted and sample and not _is_clock(sample):
                 return (name,)
     parts = {name.lower(): name for name in free}
     if "year" not in parts or len(parts) == 1:
@@ -146,6 +150,12 @@ def _is_row_number(values: Sequence[Any]) -> bool:
         return len(values) > 2 and all(int(value) == first + row for row, value in enumerate(values))
     except (TypeError, ValueError):
         return False
+
+
+def _is_clock(sample: Sequence[Any]) -> bool:
+    """Whether numbers under the name of a time count steps or seconds, and are no dates or years."""
+    times = sum(may_be_time(str(value).strip()) for value in sample)
+    return is_numeric(sample) and times < 0.9 * len(sample)
 
 
 def _sample(values: Sequence[Any]) -> list[Any]:

@@ -28,6 +28,9 @@ Missing = Literal["error", "interpolate", "drop"]
 
 Rows = NDArray[np.int64]
 
+MOST_FILLED = 100_000
+"""Rows that may be filled in even where they are more than a hundred for each one that is there."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -89,6 +92,7 @@ def read_series(
     missing_value: float | None = None,
     bad_rows: str = "error",
     categories: Mapping[str, Sequence[str]] | None = None,
+    days_first: bool | None = None,
 ) -> SeriesSet:
     """The series of a file.
 
@@ -101,13 +105,14 @@ def read_series(
         bad_rows: ``"error"``, or ``"skip"`` to list in ``rejects`` the rows with text among numbers, infinite values,
             times that are none or are written otherwise, out of order or twice.
         categories: of each covariate of words, as training saw them; None to take them from the file.
+        days_first: whether the day stands before the month in 1/2/2020, as training saw it; None to find it.
 
     Raises:
         DataError: a row does not fit, or something is missing and is to be refused.
     """
     require(records, roles.columns)
     bad = BadRows(records, bad_rows)
-    table = numeric_table(records, roles, bad, missing_value, categories)
+    table = numeric_table(records, roles, bad, missing_value, categories, days_first)
     groups = rows_of_series(table.names, bad.good)
     where = roles.time[0] if roles.time else roles.targets[0]
     if table.times is not None:
@@ -193,6 +198,7 @@ class _Made:
             if empty.any():
                 self._refuse_missing()
         if self.how == "interpolate":
+            self._refuse_endless(rows, positions)
             kinds = np.array([column in self.table.categories for column in self.table.columns])
             found = fill(values, positions, kinds)
             self.filled += found.made
@@ -282,6 +288,20 @@ class _Made:
         if self.frequency is not None and self.frequency.unit == "business day" and self.table.times is not None:
             days, _ = self.frequency.positions(self.table.times[rows])
             self.holidays += int((np.diff(days) - np.diff(positions)).sum())
+
+    def _refuse_endless(self, rows: Rows, positions: Rows) -> None:
+        """Refuses to fill gaps that make up nearly all of a series: a time stamp in the wrong century."""
+        if not len(rows) or positions[-1] - positions[0] < 100 * len(rows) + MOST_FILLED:
+            return
+        missing = np.diff(positions) - 1
+        gap = int(missing.argmax())
+        raise self.bad.error(
+            int(rows[gap + 1]),
+            "D054",
+            f"a gap of {int(missing[gap]):,} rows is too long to be filled in a series of {len(rows):,}",
+            self.roles.time[0] if self.roles.time else None,
+            "correct the time stamp, or pass --missing drop, which cuts the series there",
+        )
 
     def _refuse_missing(self) -> None:
         """Raises what is missing in the whole file: how many values, and the first rows."""

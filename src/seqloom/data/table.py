@@ -36,12 +36,14 @@ def numeric_table(
     bad: BadRows,
     missing_value: float | None,
     known: Mapping[str, Sequence[str]] | None,
+    days_first: bool | None = None,
 ) -> NumericTable:
     """The columns of a file as arrays; a covariate of words becomes the numbers of its categories."""
     times = None
     if len(roles.time) == 1:
         values = records.columns[roles.time[0]]
-        times = parse_times(values, file=records.file, lines=records.lines, column=roles.time[0], refuse=bad.refuse)
+        where: dict[str, Any] = {"file": records.file, "lines": records.lines, "column": roles.time[0]}
+        times = parse_times(values, **where, refuse=bad.refuse, days_first=days_first)
     elif roles.time:
         parts = {name: records.columns[name] for name in roles.time}
         times = compose_times(parts, file=records.file, lines=records.lines, refuse=bad.refuse)

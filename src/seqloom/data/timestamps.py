@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from seqloom.errors import DataError
 
-__all__ = ["PARTS", "Refuse", "compose_times", "looks_like_time", "parse_times", "written"]
+__all__ = [
+    "PARTS",
+    "Refuse",
+    "compose_times",
+    "looks_like_time",
+    "may_be_time",
+    "order_of_days",
+    "parse_times",
+    "written",
+]
 
 Refuse = Callable[[int, DataError], None]
 """What is done with a bad row: given its index and what is wrong with it."""
@@ -52,6 +61,31 @@ def looks_like_time(text: str) -> bool:
     return any(STAMP[name].fullmatch(text) for name in MARKED)
 
 
+def may_be_time(text: str) -> bool:
+    """Whether this can be read as a time where a column is said to hold times: ``2020``, ``20200131``.
+
+    >>> may_be_time("2020"), may_be_time("17"), may_be_time("0.5")
+    (True, False, False)
+    """
+    return _style(text) is not None
+
+
+def order_of_days(values: Sequence[Any]) -> bool | None:
+    """Whether ``31/12/2020`` is how a column is written, or ``12/31/2020``; None where it is neither, or nothing tells.
+
+    >>> order_of_days(["1/2/2020", "1/13/2020"]), order_of_days(["13/1/2020"]), order_of_days(["2020-01-13"])
+    (False, True, None)
+    """
+    texts = [str(value).strip() for value in values if value is not None]
+    style = next((found for found in map(_style, texts) if found is not None), None)
+    if style is None or style[0] != "year last":
+        return None
+    matches = [match for match in map(style[1].fullmatch, texts) if match is not None]
+    if matches[0]["mark"] == "." or any(int(match["day"]) > 12 for match in matches):
+        return True
+    return False if any(int(match["month"]) > 12 for match in matches) else None
+
+
 def written(time: np.datetime64) -> str:
     """A time without the parts that are zero behind it: ``2020-01-31``, ``2020-01-31 10:20``."""
     text = str(time.astype("datetime64[us]")).replace("T", " ")
@@ -61,7 +95,13 @@ def written(time: np.datetime64) -> str:
 
 
 def parse_times(
-    values: Sequence[Any], *, file: str | Path, lines: Sequence[int], column: str, refuse: Refuse | None = None
+    values: Sequence[Any],
+    *,
+    file: str | Path,
+    lines: Sequence[int],
+    column: str,
+    refuse: Refuse | None = None,
+    days_first: bool | None = None,
 ) -> NDArray[np.datetime64]:
     """The times [N] of a column, in microseconds; those with an offset are taken to UTC.
 
@@ -71,6 +111,7 @@ def parse_times(
     Args:
         lines: the line of each value, [N].
         refuse: called for each bad value, whose time is then NaT; without it the first one is raised.
+        days_first: whether the day stands before the month, as ``order_of_days`` found it elsewhere; None to find it.
 
     Raises:
         DataError: a value is missing or is no time (D050), or is written otherwise than the first one (D051).
@@ -95,7 +136,7 @@ def parse_times(
     columns = zip(*(match.groups() for match in good if match), strict=True)
     groups: dict[str, Sequence[Any]] = dict(zip(style[1].groupindex, columns, strict=True))
     if style[0] == "year last":
-        _order_days(groups, texts, bad)
+        _order_days(groups, texts, bad, days_first)
     times, valid = _assembled(groups, style[0])
     for index in np.flatnonzero(~valid).tolist():
         if matches[index] is not None:
@@ -186,9 +227,18 @@ def _unlike(text: str, first: str) -> tuple[str, str, str]:
     )
 
 
-def _order_days(groups: dict[str, Sequence[Any]], texts: list[str], bad: Callable[[int, str, str, str], None]) -> None:
+def _order_days(
+    groups: dict[str, Sequence[Any]],
+    texts: list[str],
+    bad: Callable[[int, str, str, str], None],
+    first: bool | None,
+) -> None:
     """Puts the month and the day of ``31/12/2020`` or ``12/31/2020`` in their places; with points the day is first."""
     if groups["mark"][0] == ".":
+        return
+    if first is not None:
+        if not first:
+            groups["day"], groups["month"] = groups["month"], groups["day"]
         return
     one, two = np.array(groups["day"], dtype=np.int64), np.array(groups["month"], dtype=np.int64)
     days_first, months_first = one > 12, two > 12

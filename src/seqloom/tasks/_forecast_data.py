@@ -81,6 +81,10 @@ def cut(data: SeriesSet, split: float, test: float, least: int) -> tuple[Part, P
         cuts = np.maximum(0, np.array([0, rows - tested - validated, rows - tested, rows]))
         for number, before, length in zip(numbers, np.cumsum([0, *lengths]), lengths, strict=False):
             bounds[number] = np.clip(cuts - before, 0, length)
+            filled = data.series[number].filled
+            for side in (1, 2):  # a filled row knows the one behind the hole: no part ends with one
+                while bounds[number, side] > bounds[number, side - 1] and filled[bounds[number, side] - 1]:
+                    bounds[number, side] -= 1
     sides = [tuple(column.tolist()) for column in bounds.T]
     return Part(data, sides[0], sides[1]), Part(data, sides[1], sides[2]), Part(data, sides[2], sides[3])
 

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from seqloom.models.forecasters.base import Forecaster
 
-__all__ = ["Judge", "baseline_scores", "errors_of_rule", "simple_rules"]
+__all__ = ["TOLD", "Judge", "baseline_scores", "errors_of_rule", "simple_rules"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Rule = Callable[[Windows, Index], NDArray[np.floating[Any]]]
 
+TOLD = ("mae", "rmse", "mase", "smape", "pinball", "coverage")
+"""Metrics of the verdict beside its own."""
 SAMPLES, WORST = 6, 3
 MOST_CALIBRATED = 2_000_000
 """Values that the coverage of all intervals is counted on."""
@@ -205,8 +207,9 @@ def errors_of_rule(rule: Rule, windows: Windows, preparation: Preparation) -> Er
 
 
 def _score(name: str, rule: Rule, windows: Windows, preparation: Preparation, metric: str) -> Score:
-    value = errors_of_rule(rule, windows, preparation).metrics()[metric]
-    return Score(name, float("nan") if value is None else value)
+    found = errors_of_rule(rule, windows, preparation).metrics()
+    value, told = found[metric], {each: found[each] for each in TOLD if each in found and each != metric}
+    return Score(name, float("nan") if value is None else value, metrics=told)
 
 
 def _fitted_line(train: Windows, preparation: Preparation) -> Rule:

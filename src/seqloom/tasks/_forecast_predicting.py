@@ -81,8 +81,8 @@ def _from_table(task: Forecast, given: Mapping[str, Sequence[Any]]) -> Series:
     """One series from columns of values, checked as a file is."""
     columns = {str(name): list(values) for name, values in given.items()}
     lengths = {len(values) for values in columns.values()}
-    if len(lengths) != 1:
-        raise SettingError("a table has columns of one length", help='give {"time": [...], "load": [...]}')
+    if len(lengths) != 1 or 0 in lengths:
+        raise SettingError("a table has columns of one length, and rows", help='give {"time": [...], "load": [...]}')
     lines = list(range(1, lengths.pop() + 1))
     data = task.check(Records("the table given", columns, lines), use="predict")
     found = last_windows(task, data)

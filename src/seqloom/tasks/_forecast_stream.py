@@ -198,7 +198,8 @@ class Stream:
             return None
         if len(roles.time) == 1:
             values = [row[roles.time[0]]]
-            found = parse_times(values, file=FILE, lines=[self.row], column=roles.time[0])
+            where: dict[str, Any] = {"file": FILE, "lines": [self.row], "column": roles.time[0]}
+            found = parse_times(values, **where, days_first=self.task.days_first)
         else:
             found = compose_times({name: [row[name]] for name in roles.time}, file=FILE, lines=[self.row])
         moment: np.datetime64 = found[0]

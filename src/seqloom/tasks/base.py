@@ -121,6 +121,8 @@ class Score:
     error: float | None = None
     """Half of a 95 % interval: 1.96 standard errors."""
     note: str | None = None
+    metrics: dict[str, float | None] | None = None
+    """Those of ``Task.told`` for the same predictions; None where one is not defined."""
 
     def to_dict(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if value is not None}
@@ -138,6 +140,8 @@ class Task(ABC):
     """Flags by which a user may choose another model."""
     shown: str = "accuracy"
     """The metric that a training tells beside the loss."""
+    told: ClassVar[tuple[str, ...]] = ()
+    """Metrics that the verdict tells beside its own."""
     options: ClassVar[frozenset[str]] = frozenset()
     """Keywords that ``predict`` takes."""
 

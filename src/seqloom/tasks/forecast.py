@@ -14,13 +14,13 @@ from seqloom.data.records import Records
 from seqloom.data.roles import Roles, choose_roles
 from seqloom.data.series import Series, read_series
 from seqloom.data.times import Frequency
-from seqloom.data.timestamps import written
+from seqloom.data.timestamps import order_of_days, written
 from seqloom.data.transforms import Pipeline
 from seqloom.errors import DataError, SettingError
 from seqloom.parts import part
 from seqloom.tasks._conformal import Conformal
-from seqloom.tasks._forecast_data import Epoch, Part, Windows, cut
-from seqloom.tasks._forecast_judging import Judge, baseline_scores, loss_of
+from seqloom.tasks._forecast_data import Epoch, Part, Windows, by_name, cut
+from seqloom.tasks._forecast_judging import TOLD, Judge, baseline_scores, loss_of
 from seqloom.tasks._forecast_preparation import Preparation, first_season
 from seqloom.tasks._forecast_settings import ForecastSettings
 from seqloom.tasks.base import Evaluation, Loss, Score, Task, Use
@@ -50,6 +50,7 @@ class Forecast(Task):
     name = "forecast"
     Settings = ForecastSettings
     higher_is_better = False
+    told = TOLD
     choices = "--model, --look-back, --hidden, ..."
     options = frozenset({"quantiles", "horizon"})
 
@@ -61,6 +62,7 @@ class Forecast(Task):
         self.roles: Roles | None = None
         self.frequency = Frequency.parse(settings.frequency) if settings.frequency else None
         self.categories: dict[str, tuple[str, ...]] | None = None
+        self.days_first: bool | None = None
         self.widths = (0, 0)
         self.conformal: Conformal | None = None
         self.found: dict[str, str] = {}
@@ -92,10 +94,13 @@ class Forecast(Task):
             missing_value=s.missing_value,
             bad_rows=s.bad_rows,
             categories=self.categories,
+            days_first=self.days_first,
         )
         Pipeline(s.transform).check(data)
         if self.categories is None:
             self.categories, self.frequency = dict(data.categories), data.frequency
+            if len(self.roles.time) == 1:
+                self.days_first = order_of_days(records.columns[self.roles.time[0]])
             self.widths = (len(data.past_names), len(data.known_names))
             chosen: dict[str, Any] = {"horizon": s.horizon or first_season(data.frequency)}
             if s.normalization == "auto":
@@ -145,11 +150,14 @@ class Forecast(Task):
         season = f"{period:,} rows" if period > 1 else "none"
         self.found["season"] = season + (" (found)" if not s.period else "")
         self.found["window"] = f"{counted(s.horizon, 'row')} from the last {look_back:,}"
-        for note in self.preparation.targets.describe(s.target):
+        lengths = {name: max(train.end[place] for place in places) for name, places in by_name(train.data).items()}
+        short = [name for name, rows in lengths.items() if rows < look_back + s.horizon]
+        left = [f"too short to learn from, {len(short):,} of {len(lengths):,} series: {listed(short)}"] if short else []
+        for note in [*left, *self.preparation.targets.describe(s.target)]:
             self.found["note"] = "; ".join(filter(None, (self.found.get("note"), note)))
 
     def introduced(self, seen: Inspection) -> list[str]:
-        return [counted(seen.rows, "row")]
+        return [counted(seen.rows, "row"), *(note for note in seen.notes if note.startswith("the first line"))]
 
     def facts(self) -> dict[str, str]:
         return self.found
@@ -170,7 +178,8 @@ class Forecast(Task):
     def save(self, folder: Path) -> None:
         assert self.roles is not None  # checked data were fitted
         categories = {name: list(values) for name, values in (self.categories or {}).items()}
-        reading = {"roles": self.roles.to_json(), "categories": categories, "widths": self.widths}
+        reading: dict[str, Any] = {"roles": self.roles.to_json(), "categories": categories, "widths": self.widths}
+        reading["days_first"] = self.days_first
         files.write_json(folder / FILE, {**reading, "found": self.found, **self.preparation.to_json()})
 
     @classmethod
@@ -180,6 +189,7 @@ class Forecast(Task):
         task.roles = Roles.from_json(saved["roles"])
         task.categories = {name: tuple(values) for name, values in saved["categories"].items()}
         task.widths = (saved["widths"][0], saved["widths"][1])
+        task.days_first = saved.get("days_first")
         task.found = saved["found"]
         task.preparation = Preparation.from_json(saved)
         task.frequency = task.preparation.frequency

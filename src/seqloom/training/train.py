@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -299,7 +300,9 @@ def _judge(session: Session, run: Run, loop: Any, valid: Encoded, summary: dict[
         judged = valid if session.test is None else task.encode(session.test)
         evaluation = evaluate(task, loop.model, judged, "fp32", details=True)
     value = evaluation.metrics[task.metric]
-    own = Score("this model", value, evaluation.metrics["loss"], session.phases["train"], task.error(evaluation))
+    told = {name: evaluation.metrics[name] for name in task.told if name in evaluation.metrics and name != task.metric}
+    loss, seconds, error = evaluation.metrics["loss"], session.phases["train"], task.error(evaluation)
+    own = Score("this model", value, loss, seconds, error, metrics=told or None)
     rows = [own.to_dict(), *summary.pop("baselines")]
     summary["verdict"] = {
         "part": "valid" if session.test is None else "test",
@@ -315,15 +318,21 @@ def _judge(session: Session, run: Run, loop: Any, valid: Encoded, summary: dict[
 
 def _tell_verdict(session: Session, verdict: dict[str, Any]) -> None:
     """The model beside its baselines, and in a sentence what that means."""
+    from seqloom.data.formats.base import counted
     from seqloom.report.verdict import judge, metric_name, show, show_error
 
     metric = verdict["metric"]
     judged = judge(verdict)
     part = "test" if verdict["part"] == "test" else "validation"
-    lines = [f"{verdict['records']:,} predictions on the {part} part ({session.how})"]
+    lines = [f"{counted(verdict['records'], 'prediction')} on the {part} part ({session.how})"]
+    table = []
     for row in verdict["rows"]:
         error = f" +- {show_error(metric, row['error'])}" if row.get("error") else ""
-        lines.append(f"{row['name']:<32}{metric_name(metric)} {show(metric, row['value'])}{error}")
+        table.append([f"{row['name']:<30}", f"{metric_name(metric)} {show(metric, row['value'])}{error}"])
+        for name, value in row.get("metrics", {}).items():
+            table[-1].append(f"{metric_name(name)} {'undefined' if value is None else show(name, value)}")
+    widths = [max(map(len, column)) for column in zip_longest(*table, fillvalue="")]
+    lines += ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in table]
     session.console.say("verdict", "\n".join([*lines, f"{judged.sentence} {judged.remark}".rstrip()]))
 
 
