@@ -9,23 +9,36 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from seqloom.data.formats.base import listed
 from seqloom.data.period import find_period
-from seqloom.data.series import Series
+from seqloom.data.series import Series, SeriesSet
 from seqloom.data.times import Frequency, calendar_features
+from seqloom.data.timestamps import written
 from seqloom.data.transforms import Pipeline
 from seqloom.data.windows import SeriesWindows
 from seqloom.tasks._forecast_data import Part, Windows, by_name, with_gaps_closed
 from seqloom.tasks._forecast_scores import mase_scales
 
-__all__ = ["Preparation", "first_season"]
+__all__ = ["Preparation", "facts", "first_season", "usual_look_back"]
 
 Array = NDArray[np.float64]
+
+LONGEST = 720
+"""Rows that a look-back has at most, if nobody asks for more."""
 
 
 def first_season(frequency: Frequency | None) -> int:
     """The shortest usual season of a frequency in rows; 12 where there is none."""
     periods = frequency.periods() if frequency is not None else ()
     return periods[0] if periods else 12
+
+
+def usual_look_back(rows: int, horizon: int, period: int) -> int:
+    """The rows that a forecast reads: two horizons and seven seasons, as far as a third of the training part goes."""
+    wanted = max(2 * horizon, 7 * period if period > 1 else 0, 32)
+    if period > 1:
+        wanted = -(-wanted // period) * period
+    return max(1, min(wanted, max(LONGEST, horizon), (rows - horizon) // 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,4 +190,24 @@ def _last_times(part: Part) -> dict[str, int]:
     for series, end in zip(part.data.series, part.end, strict=True):
         if series.times is not None and end:
             found[series.name] = int(series.times[end - 1].astype("datetime64[us]").astype(np.int64))
+    return found
+
+
+def facts(data: SeriesSet) -> dict[str, str]:
+    """What the file holds, as a person reads it."""
+    roles, series = data.roles, data.series
+    found = {}
+    times = [each.times for each in series if each.times is not None]
+    if times:
+        step = f", {data.frequency.describe()}" if data.frequency else ""
+        span = f"{written(min(each[0] for each in times))} to {written(max(each[-1] for each in times))}"
+        found["time"] = f"{', '.join(roles.time)}{step}, {span}"
+    if roles.series is not None:
+        found["series"] = f"{len({each.name for each in series}):,} by {roles.series}"
+    found["targets"] = listed(roles.targets, 10)
+    for name, columns in (("past", roles.past), ("known", roles.known)):
+        if columns:
+            found[name] = listed(columns, 10)
+    if data.notes:
+        found["note"] = "; ".join(data.notes)
     return found

@@ -14,14 +14,14 @@ from seqloom.data.records import Records
 from seqloom.data.roles import Roles, choose_roles
 from seqloom.data.series import Series, read_series
 from seqloom.data.times import Frequency
-from seqloom.data.timestamps import order_of_days, written
+from seqloom.data.timestamps import order_of_days
 from seqloom.data.transforms import Pipeline
 from seqloom.errors import DataError, SettingError
 from seqloom.parts import part
 from seqloom.tasks._conformal import Conformal
 from seqloom.tasks._forecast_data import Epoch, Part, Windows, by_name, cut
 from seqloom.tasks._forecast_judging import TOLD, Judge, baseline_scores, loss_of
-from seqloom.tasks._forecast_preparation import Preparation, first_season
+from seqloom.tasks._forecast_preparation import Preparation, facts, first_season, usual_look_back
 from seqloom.tasks._forecast_settings import ForecastSettings
 from seqloom.tasks.base import Evaluation, Loss, Score, Task, Use
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Forecast", "ForecastSettings"]
 
-LONGEST = 720
-"""Rows that a look-back has at most, if nobody asks for more."""
 MOST_VALIDATED = 2_000
 MOST_VALUES = 4_000_000
 """Windows, and numbers in them, that the evaluations of a training and the calibration look at, evenly spaced."""
@@ -106,7 +104,7 @@ class Forecast(Task):
             if s.normalization == "auto":
                 chosen["normalization"] = "none" if s.transform in ("difference", "returns") else "last"
             self.settings = s.model_copy(update=chosen)
-            self.found = _found(data)
+            self.found = facts(data)
         return Part.whole(data)
 
     def inputs(self, data: Part) -> list[Series]:
@@ -145,7 +143,7 @@ class Forecast(Task):
             train, period=s.period, transform=s.transform, scale=s.scale, calendar=s.calendar, seen=valid
         )
         period = self.preparation.period
-        look_back = s.look_back or _look_back(max(train.end), s.horizon, period)
+        look_back = s.look_back or usual_look_back(max(train.end), s.horizon, period)
         self.settings = s.model_copy(update={"period": period, "look_back": look_back})
         season = f"{period:,} rows" if period > 1 else "none"
         self.found["season"] = season + (" (found)" if not s.period else "")
@@ -378,34 +376,6 @@ def _with_median(quantiles: Sequence[float] | str) -> list[float]:
         raise SettingError(
             f'"{quantiles}" are no quantiles', help="write numbers between 0 and 1: 0.1,0.5,0.9"
         ) from None
-
-
-def _look_back(rows: int, horizon: int, period: int) -> int:
-    """The rows that a forecast reads: two horizons and seven seasons, as far as a third of the training part goes."""
-    wanted = max(2 * horizon, 7 * period if period > 1 else 0, 32)
-    if period > 1:
-        wanted = -(-wanted // period) * period
-    return max(1, min(wanted, max(LONGEST, horizon), (rows - horizon) // 3))
-
-
-def _found(data: Any) -> dict[str, str]:
-    """What the file holds, as a person reads it."""
-    roles, series = data.roles, data.series
-    found = {}
-    times = [each.times for each in series if each.times is not None]
-    if times:
-        step = f", {data.frequency.describe()}" if data.frequency else ""
-        span = f"{written(min(each[0] for each in times))} to {written(max(each[-1] for each in times))}"
-        found["time"] = f"{', '.join(roles.time)}{step}, {span}"
-    if roles.series is not None:
-        found["series"] = f"{len({each.name for each in series}):,} by {roles.series}"
-    found["targets"] = listed(roles.targets, 10)
-    for name, columns in (("past", roles.past), ("known", roles.known)):
-        if columns:
-            found[name] = listed(columns, 10)
-    if data.notes:
-        found["note"] = "; ".join(data.notes)
-    return found
 
 
 PART = Forecast
