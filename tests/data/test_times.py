@@ -84,6 +84,15 @@ def test_what_comes_next_follows_the_calendar() -> None:
         == times("2021-02-15T06:00").tolist()
     )
     assert Frequency(1, "year").after(np.datetime64("2020-02-29"), 1).tolist() == times("2021-02-28").tolist()
+    # A 28 February alone is the end of a month; the stamps before it may say that it is the 28th, or a 30th.
+    february = np.datetime64("2021-02-28")
+    for earlier, wanted in [
+        (("2020-12-31", "2021-01-31"), "2021-03-31"),
+        (("2020-12-28", "2021-01-28"), "2021-03-28"),
+        (("2020-12-30", "2021-01-30"), "2021-03-30"),
+        ((), "2021-03-31"),
+    ]:
+        assert monthly.after(february, 1, times(*earlier)).tolist() == times(wanted).tolist()
     friday = np.datetime64("2020-01-03T16:00")
     after = Frequency(1, "business day").after(friday, 2)
     assert after.tolist() == times("2020-01-06T16:00", "2020-01-07T16:00").tolist()

@@ -171,11 +171,12 @@ def test_with_epochs_everything_depends_on_the_steps_alone(time: Time, epochs: i
         assert evaluations == pytest.approx([(epoch + 1) / epochs for epoch in range(epochs)])
 
 
-def test_with_epochs_the_time_left_is_that_of_the_steps_to_come() -> None:
+def test_with_epochs_the_steps_to_come_are_known() -> None:
     schedule = Schedule(SimpleNamespace(epochs=2, most_epochs=0, budget=None), 50, Clock(None))
     for step in range(1, 41):
         schedule.advance(step, 9.0 if step == 1 else 0.5)  # the first step says nothing
-    assert schedule.seconds_left() == pytest.approx(60 * 0.5)
+    assert schedule.steps_left() == 60
+    assert schedule.step_seconds == pytest.approx(0.5)
 
 
 def test_the_clock() -> None:

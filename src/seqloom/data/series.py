@@ -17,7 +17,7 @@ from seqloom.data.read import require
 from seqloom.data.records import Records, Reject
 from seqloom.data.roles import Roles, choose_roles
 from seqloom.data.table import NumericTable, numeric_table, rows_of_series
-from seqloom.data.times import Frequency, find_frequency
+from seqloom.data.times import SEEN, Frequency, find_frequency
 from seqloom.data.timestamps import written
 from seqloom.errors import DataError
 
@@ -242,7 +242,7 @@ class _Made:
         times = self.table.times[source]
         for index in np.flatnonzero(source < 0).tolist():
             assert self.frequency is not None  # only a step can tell that a row is missing
-            times[index] = self.frequency.after(times[index - 1], 1)[0]
+            times[index] = self.frequency.after(times[index - 1], 1, times[max(0, index - SEEN) : index - 1])[0]
         return times
 
     def _without_future(self, rows: Rows) -> tuple[Rows, Rows]:

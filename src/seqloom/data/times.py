@@ -48,6 +48,8 @@ WORDS = {
 }
 CYCLES = {"minute": 60 * SECOND, "hour": 3600 * SECOND, "day": DAY, "week": 7 * DAY, "year": 365 * DAY}
 """Seasons of clock and calendar, in microseconds."""
+SEEN = 24
+"""Stamps that tell on which day of the month a series has its rows."""
 MONDAY = 4 * DAY
 """1970-01-05, the first Monday since 1970 began, in microseconds."""
 
@@ -85,11 +87,12 @@ class Frequency:
             )
         return cls(int(found[1] or 1), found[2])  # type: ignore[arg-type]  # the pattern holds units alone
 
-    def after(self, last: np.datetime64, count: int) -> Times:
+    def after(self, last: np.datetime64, count: int, earlier: Times | None = None) -> Times:
         """The next ``count`` time stamps behind ``last``, in microseconds.
 
-        Months, quarters and years keep the day of the month, or the end of the month where ``last`` is one. Business
-        days are Monday to Friday; holidays are not known.
+        Months, quarters and years keep the latest day of the month among ``last`` and the stamps ``earlier`` than it,
+        or the end of the month where all are ends: 28 February is one, or the 28th, or what a month has of a 30th.
+        Business days are Monday to Friday; holidays are not known.
         """
         steps = np.arange(1, count + 1) * self.count
         last = last.astype("datetime64[us]")
@@ -99,12 +102,14 @@ class Frequency:
         clock = last - date
         if self.unit == "business day":
             return np.asarray(np.busday_offset(date, steps, roll="backward").astype("datetime64[us]") + clock)
-        month = date.astype("datetime64[M]")
-        months = month + steps * MONTHS[self.unit]
+        months = date.astype("datetime64[M]") + steps * MONTHS[self.unit]
         ends = (months + 1).astype("datetime64[D]") - 1
-        if date == (month + 1).astype("datetime64[D]") - 1:
+        before = np.zeros(0, date.dtype) if earlier is None else earlier[-SEEN:].astype(date.dtype)
+        seen = np.append(before, date)
+        first = seen.astype("datetime64[M]")
+        if bool((seen == (first + 1).astype("datetime64[D]") - 1).all()):
             return np.asarray(ends.astype("datetime64[us]") + clock)
-        days = np.minimum(months.astype("datetime64[D]") + (date - month.astype("datetime64[D]")), ends)
+        days = np.minimum(months.astype("datetime64[D]") + (seen - first.astype("datetime64[D]")).max(), ends)
         return np.asarray(days.astype("datetime64[us]") + clock)
 
     def positions(self, times: Times) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

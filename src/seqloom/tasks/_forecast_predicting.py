@@ -118,7 +118,7 @@ def _ahead(task: Forecast, series: Series, horizon: int) -> NDArray[Any] | None:
         return None
     if series.future_times is not None and len(series.future_times) >= horizon:
         return series.future_times[:horizon]
-    return task.frequency.after(series.times[-1], horizon)
+    return task.frequency.after(series.times[-1], horizon, series.times)
 
 
 def named(

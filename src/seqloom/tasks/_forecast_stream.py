@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seqloom.data.numbers import present
 from seqloom.data.order import places
+from seqloom.data.times import SEEN
 from seqloom.data.timestamps import compose_times, parse_times, written
 from seqloom.errors import DataError, SettingError, nearest
 from seqloom.tasks import _forecast_predicting as predicting
@@ -39,6 +40,8 @@ class _Memory:
     last: NDArray[np.float64] | None = None
     """The last targets as the file has them, [C]."""
     time: np.datetime64 | None = None
+    times: list[np.datetime64] = field(default_factory=list)
+    """The last stamps, as many as tell on which day of the month they lie."""
     seen: int = 0
 
 
@@ -93,14 +96,17 @@ class Stream:
         past = self._past(row)
         whole = None not in values and None not in past
         if not self._follows(memory, time) or not whole:
-            self.series[name] = memory = _Memory(time=memory.time)
+            self.series[name] = memory = _Memory(time=memory.time, times=memory.times)
         if time is not None:
             memory.time = time
+            memory.times = [*memory.times[1 - SEEN :], time]
         if not whole:
             return None
         memory.seen += 1
         scaled = self._scaled(memory, np.array(values, dtype=np.float64), np.array(past, dtype=np.float64), time)
-        ahead = None if time is None or task.frequency is None else task.frequency.after(time, task.settings.horizon)
+        ahead = None
+        if time is not None and task.frequency is not None:
+            ahead = task.frequency.after(time, task.settings.horizon, np.array(memory.times))
         said = self._said(memory, scaled, ahead)
         if said is None:
             return None

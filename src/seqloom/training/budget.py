@@ -87,12 +87,6 @@ class Schedule:
             return float(self.total * (1 - self.progress))
         return min(self.seconds_by_clock() / max(self.step_seconds, 1e-6), self.most - self.step)
 
-    def seconds_left(self) -> float:
-        """Seconds until the last step, evaluations between not counted."""
-        if self.total or self.most < float("inf"):
-            return self.steps_left() * self.step_seconds
-        return self.seconds_by_clock()
-
     def seconds_by_clock(self) -> float:
         """Seconds of the budget that are left for steps."""
         evaluations = (1 - self.progress) / self.spacing + FINAL_EVALUATIONS
