@@ -103,6 +103,8 @@ def test_what_is_kept_does_not_grow(tmp_path: Path) -> None:
 BAD = {
     "a column is missing": ({"heat": 1.0, "wind": "N"}, "D026", '"load"'),
     "text": ({"load": "oops"}, "D012", '"oops"'),
+    "a number with marks between thousands": ({"load": "1_000"}, "D012", '"1_000"'),
+    "a truth": ({"load": True}, "D012", '"True"'),
     "infinite": ({"load": float("inf")}, "D057", "infinite"),
     "missing": ({"load": None}, "D056", "missing"),
     "a new word": ({"wind": "E"}, "D060", '"E"'),

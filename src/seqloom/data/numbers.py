@@ -12,7 +12,7 @@ from seqloom.data.formats.base import listed
 from seqloom.data.records import Records, Reject
 from seqloom.errors import DataError, nearest
 
-__all__ = ["MISSING_WORDS", "BadRows", "category_codes", "is_numeric", "numbers", "present"]
+__all__ = ["MISSING_WORDS", "BadRows", "category_codes", "is_numeric", "number_of", "numbers", "present"]
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
 """What stands in a table, in small letters, where a value is missing."""
@@ -59,7 +59,7 @@ def present(value: Any) -> bool:
 def is_numeric(values: Sequence[Any], *, share: float = 0.95) -> bool:
     """Whether nearly all of the values that are there are numbers, and there is one."""
     there = [value for value in values if present(value)]
-    return bool(there) and sum(_number(value) is not None for value in there) >= share * len(there)
+    return bool(there) and sum(number_of(value) is not None for value in there) >= share * len(there)
 
 
 def numbers(records: Records, column: str, bad: BadRows, *, missing_value: float | None = None) -> NDArray[np.float64]:
@@ -77,7 +77,7 @@ def numbers(records: Records, column: str, bad: BadRows, *, missing_value: float
         found = np.full(len(values), np.nan)
         for index, value in enumerate(values):
             if present(value):
-                number = _number(value)
+                number = number_of(value)
                 if number is None:
                     bad.refuse(index, bad.error(index, "D012", _no_number(value), column, _how(value)))
                 else:
@@ -125,7 +125,7 @@ def _as_array(values: Sequence[Any]) -> NDArray[np.float64] | None:
     return None if any("_" in value for value in values if isinstance(value, str)) else found
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
     """The number that a value holds. Python reads ``1_000`` as a number; a table does not mean it so."""
     try:
         return None if "_" in str(value) else float(value)
@@ -143,7 +143,7 @@ def _no_number(value: Any) -> str:
 def _how(value: Any) -> str:
     """What to do about a value that is not a number."""
     text = str(value).strip()
-    if "," in text and _number(text.replace(".", "").replace(",", ".")) is not None:
+    if "," in text and number_of(text.replace(".", "").replace(",", ".")) is not None:
         return "write numbers with a decimal point and without marks between thousands: 1234.5"
     words = listed(sorted(f'"{word}"' for word in MISSING_WORDS if word), 9)
     return f"{SKIP}; a missing value is an empty one or one of {words}"

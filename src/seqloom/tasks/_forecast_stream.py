@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqloom.data.numbers import present
+from seqloom.data.numbers import number_of, present
 from seqloom.data.order import places
 from seqloom.data.times import SEEN
 from seqloom.data.timestamps import compose_times, parse_times, written
@@ -215,10 +215,9 @@ class Stream:
         """A number, or None for a missing one that may be missing."""
         value, settings = row[column], self.task.settings
         if present(value):
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                raise self._bad("D012", f'value "{value}" is not a number', column) from None
+            number = None if isinstance(value, bool) else number_of(value)
+            if number is None:
+                raise self._bad("D012", f'value "{value}" is not a number', column)
             if not isfinite(number):
                 raise self._bad("D057", f"value {number} is infinite", column)
             if number != settings.missing_value:
