@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seqloom.files import write_text
+from seqloom.run import environment
 
-__all__ = ["BUSY", "RESULTS", "Load", "cpu", "machine", "paragraph", "table", "write_section"]
+__all__ = ["BUSY", "RESULTS", "Load", "machine", "paragraph", "table", "write_section"]
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BUSY = 0.1
@@ -45,16 +46,6 @@ def paragraph(text: str) -> str:
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
-def cpu() -> str:
-    """The processor's own name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def machine() -> str:
     """The machine, the instruction set, the threads and the version of torch, in one sentence."""
     import torch
@@ -63,7 +54,7 @@ def machine() -> str:
 
     settings = [f"{name}={os.environ[name]}" for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in os.environ]
     parts = [
-        cpu(),
+        environment()["machine"]["processor"],
         f"instruction set {isa()}",
         f"{torch.get_num_threads()} threads on {os.cpu_count()} cores",
         f"Python {platform.python_version()}",
