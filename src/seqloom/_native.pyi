@@ -111,8 +111,7 @@ class Ready:
     def __init__(
         self,
         weights: list[list[Tensor | None]],
-        packed: list[Packed],
-        seen: list[tuple[tuple[int, int, int, int], tuple[int, int, int, int]]],
+        kept: list[tuple[Packed, tuple[tuple[int, int, int, int], tuple[int, int, int, int]], int]],
         states: int,
         rate_0: float,
         rate_1: float,

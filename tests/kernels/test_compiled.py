@@ -340,6 +340,37 @@ def test_not_a_number_as_in_torch(name, nonlinearity, dtype, number):
         torch.testing.assert_close(one, other, equal_nan=True, **tolerance)
 
 
+@cells
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+def test_infinite_gradients_and_weights_as_in_torch(name, nonlinearity, dtype, number):
+    """9 units: the gates of the last block stand close together, and none may spoil another's."""
+    problem = make(name, nonlinearity, dtype=dtype)
+    module = MODULES[name, nonlinearity](3, 9, batch_first=True, dtype=dtype)
+    gradient = torch.zeros(5, 7, 9, dtype=dtype)
+    gradient[2, 6, 8] = number
+    with torch.no_grad():
+        for own, given in zip(module.parameters(), problem.weights, strict=True):
+            own.copy_(given)
+    state = tuple(each.unsqueeze(0) for each in problem.state)
+    output, _ = module(problem.input, state if len(state) > 1 else state[0])
+    output.backward(gradient)
+    biases = [each for key, each in module.named_parameters() if key.startswith("bias")]
+    own_output = problem.run()[0]
+    own_biases = torch.autograd.grad(own_output, problem.weights[2:], gradient)
+    for one, other in zip(own_biases, biases, strict=True):
+        torch.testing.assert_close(one, other.grad, equal_nan=True, rtol=1e-4, atol=1e-5)
+
+    with torch.no_grad():
+        module.weight_hh_l0[7, 3] = number
+        problem.weights[1][7, 3] = number
+        zeros = tuple(torch.zeros_like(each) for each in state)
+        wanted, _ = module(problem.input, zeros if len(zeros) > 1 else zeros[0])
+        problem.state = tuple(each[0] for each in zeros)
+        torch.testing.assert_close(problem.run()[0], wanted, equal_nan=True, rtol=1e-5, atol=1e-6)
+    assert wanted[0, 0].isnan().any() or nonlinearity == "relu"
+
+
 def test_a_relu_network_does_not_overflow_on_padding():
     """Its state doubles at each step: on 497 steps of padding it would grow to infinity, and the gradients to NaN."""
     problem = make("elman", "relu", batch=2, time=500, features=1, hidden=1, bias=False)

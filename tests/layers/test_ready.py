@@ -65,6 +65,21 @@ def test_as_the_long_way(monkeypatch, name, sizes, options):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("name", COMPILED)
+@torch.no_grad()
+def test_a_second_stream_begins_from_zeros(monkeypatch, name):
+    layer = make(name, num_layers=2)
+    x = torch.randn(3, 5)
+    first, state = layer.step(x)
+    second, _ = layer.step(x, state)
+    assert not torch.equal(first, second)
+    monkeypatch.setattr(kernels, "stack", None)
+    for _ in range(2):
+        again, state = layer.step(x, None)
+        assert torch.equal(again, first)
+        assert torch.equal(layer.step(x, state)[0], second)
+
+
 @torch.no_grad()
 def test_inputs_that_lie_otherwise(monkeypatch):
     layer = make("gru", batch_first=True)

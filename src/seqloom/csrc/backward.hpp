@@ -86,7 +86,7 @@ private:
             for (auto& each : carry) arrays.take(each, scan.rows_at_once_ * padded(layout.blocks * width));
             arrays.take(input_sums, scan.call_.d_input_weights == nullptr ? 0 : layout.inputs * padded(layout.row));
             arrays.take(hidden_sums, scan.call_.d_hidden_weights == nullptr ? 0 : layout.hidden * padded(layout.row));
-            arrays.take(bias, layout.row);
+            arrays.take(bias, padded(layout.row));
             arrays.take(extra, layout.blocks * width);
         }
     };
@@ -126,41 +126,44 @@ private:
 
     // Adds up the teams and puts weights and biases into the order of the arrays of the caller.
     void collect(std::byte* memory, const char* started, int member, int members) const noexcept {
-        const Share share(layout_.blocks * gates, member, members);
-        for (long n = share.first; n < share.last; ++n) {
-            const long block = n / gates, gate = n % gates;
-            const long to = gate * layout_.hidden + block * width;
-            collect_rows(memory, started, &Shared::input_sums, n, call_.d_input_weights, to, block, layout_.inputs);
-            collect_rows(memory, started, &Shared::hidden_sums, n, call_.d_hidden_weights, to, block, layout_.hidden);
-            V input_bias{}, hidden_bias{};
-            for (int team = 0; team < plan_.teams; ++team) {
-                const Shared of = shared_of(memory, team);
-                const V bias = load(of.bias + n * width);
-                input_bias += bias;
-                hidden_bias += gate == Cell::gate_with_extra_bias ? load(of.extra + block * width) : bias;
+        const Share share(layout_.row / width, member, members);
+        for (long vector = share.first; vector < share.last; ++vector) {
+            const long column = vector * width;
+            collect_rows(memory, started, &Shared::input_sums, column, call_.d_input_weights, layout_.inputs);
+            collect_rows(memory, started, &Shared::hidden_sums, column, call_.d_hidden_weights, layout_.hidden);
+            for (int lane = 0; lane < width; ++lane) {
+                const long place = layout_.place(column + lane);
+                if (place < 0) continue;
+                const bool apart = place / layout_.hidden == Cell::gate_with_extra_bias;
+                Real input_bias{}, extra{};
+                for (int team = 0; team < plan_.teams; ++team) {
+                    const Shared of = shared_of(memory, team);
+                    input_bias += of.bias[column + lane];
+                    if (apart) extra += of.extra[place % layout_.hidden];
+                }
+                if (call_.d_input_bias != nullptr) call_.d_input_bias[place] = input_bias;
+                if (call_.d_hidden_bias != nullptr) call_.d_hidden_bias[place] = apart ? extra : input_bias;
             }
-            if (call_.d_input_bias != nullptr) store_valid(call_.d_input_bias + to, input_bias, layout_.valid(block));
-            if (call_.d_hidden_bias != nullptr)
-                store_valid(call_.d_hidden_bias + to, hidden_bias, layout_.valid(block));
         }
     }
 
     void collect_rows(std::byte* memory, const char* started, Real* Shared::* sums, long column, Real* to,
-                      long first_row, long block, long features) const noexcept {
+                      long features) const noexcept {
         if (to == nullptr) return;
         const long stride = padded(layout_.row);
-        const int valid = layout_.valid(block);
         for (long feature = 0; feature < features; feature += width) {
             const int count = static_cast<int>(std::min<long>(width, features - feature));
             V square[width] = {};
             for (int team = 0; team < plan_.teams; ++team) {
                 if (!started[team]) continue;
-                const Real* from = shared_of(memory, team).*sums + feature * stride + column * width;
+                const Real* from = shared_of(memory, team).*sums + feature * stride + column;
                 for (int n = 0; n < count; ++n) square[n] += load(from + n * stride);
             }
             transpose<Real>(square);
-            for (int lane = 0; lane < valid; ++lane)
-                store_valid(to + (first_row + lane) * features + feature, square[lane], count);
+            for (int lane = 0; lane < width; ++lane) {
+                const long place = layout_.place(column + lane);
+                if (place >= 0) store_valid(to + place * features + feature, square[lane], count);
+            }
         }
     }
 
@@ -179,4 +182,4 @@ private:
 
 }  // namespace seqloom::SEQLOOM_TARGET
 
-#include "backward_member.hpp"
+#include "backward_products.hpp"

@@ -13,7 +13,7 @@ public:
 
     void clear_bias() noexcept {
         for (long block = blocks().first; block < blocks().last; ++block) {
-            for (int g = 0; g < gates; ++g) store(shared.bias + (block * gates + g) * width, V{});
+            for (int g = 0; g < gates; ++g) store(shared.bias + layout().gate_column(block, g), V{});
             store(shared.extra + block * width, V{});
         }
     }
@@ -157,6 +157,7 @@ private:
     // The pointwise rule for one block of units of a tile's rows, and the sums of their biases.
     void pointwise(long block, long first, long rows, long offset, const Real* sums, long row_of_sums) noexcept {
         const int valid = layout().valid(block);
+        const auto there = valid_lanes<Real>(valid);
         V bias[gates] = {}, extra{};
         for (long r = 0; r < rows; ++r) {
             const long i = first + r;
@@ -164,23 +165,33 @@ private:
             V d_state[Cell::states], d_input[gates], d_hidden[gates];
             gather_gradients(at, i, block, valid, load(sums + r * row_of_sums), d_state);
             rule(at, block, valid, d_state, d_input, d_hidden);
+            if (valid < width) {  // beyond them stands the next gate; beyond H all stays zero
+                unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
+                    d_input[g] = there ? d_input[g] : V{};
+                    d_hidden[g] = there ? d_hidden[g] : V{};
+                });
+            }
             unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
                 if (n > 0 || whole.carries_h_)
                     store(shared.carry[n] + i * state_row() + block * width, at.fresh ? V{} : d_state[n]);
             });
-            auto* hidden_gates =
-                reinterpret_cast<Element*>(shared.hidden_gates + (offset + i) * gate_row()) + block * gates * width;
-            auto* input_gates =
-                reinterpret_cast<Element*>(shared.input_gates + (offset + i) * gate_row()) + block * gates * width;
+            auto* hidden_gates = reinterpret_cast<Element*>(shared.hidden_gates + (offset + i) * gate_row());
+            auto* input_gates = reinterpret_cast<Element*>(shared.input_gates + (offset + i) * gate_row());
+            if (valid < width) {  // what the last gate leaves of the row
+                P::put(hidden_gates + layout().row - width, V{});
+                if constexpr (split) P::put(input_gates + layout().row - width, V{});
+            }
+            hidden_gates += layout().gate_column(block, 0);
+            input_gates += layout().gate_column(block, 0);
             unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
-                P::put(hidden_gates + g * width, d_hidden[g]);
-                if constexpr (split) P::put(input_gates + g * width, d_input[g]);
+                P::put(hidden_gates + g * valid, d_hidden[g]);
+                if constexpr (split) P::put(input_gates + g * valid, d_input[g]);
                 bias[g] += d_input[g];
                 if constexpr (g == Cell::gate_with_extra_bias) extra += d_hidden[g];
             });
         }
         unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
-            Real* to = shared.bias + (block * gates + g) * width;
+            Real* to = shared.bias + layout().gate_column(block, g);
             store(to, load(to) + bias[g]);
         });
         if constexpr (split) store(shared.extra + block * width, load(shared.extra + block * width) + extra);
@@ -234,31 +245,13 @@ private:
 
     // --- the products of a chunk ------------------------------------------------------------------------------------
 
-    // With the gates of `filled` rows, which are those of the steps from `newest` down to `oldest + 1`.
-    void finish_chunk(long newest, long oldest, long filled) noexcept {
-        if (whole.call_.d_input.data != nullptr) input_gradients(newest, oldest, filled);
-        if (!whole.wants_weights_) return;
-        gather_rows(newest, oldest);
-        long depth = filled;
-        if constexpr (P::per_unit == 2) {
-            meet();
-            depth = divided_up(filled, 2);
-            pair_rows(filled);
-        }
-        meet();
-        const Share strips = Share(divided_up(layout().blocks * gates, tile_vectors), member, members);
-        for (long strip = strips.first; strip < strips.last; ++strip) {
-            if (whole.call_.d_input_weights != nullptr) {
-                weight_gradients(strip, depth, layout().inputs, inputs_operand(), input_row(), input_gates_operand(),
-                                 shared.input_sums);
-            }
-            if (whole.call_.d_hidden_weights != nullptr) {
-                weight_gradients(strip, depth, layout().hidden, hiddens_operand(), state_row(), hidden_gates_operand(),
-                                 shared.hidden_sums);
-            }
-        }
-        started_ = true;
-    }
+    // In backward_products.hpp.
+    void finish_chunk(long newest, long oldest, long filled) noexcept;
+    void weight_gradients(long strip, long depth, long features, const Unit* values, long values_row,
+                          const Unit* gradients, Real* sums) const noexcept;
+    void input_gradients(long newest, long oldest, long filled) noexcept;
+    void gather_rows(long newest, long oldest) noexcept;
+    void pair_rows(long filled) noexcept;
 
     const Unit* inputs_operand() const noexcept { return operand(shared.inputs, shared.input_pairs); }
     const Unit* hiddens_operand() const noexcept { return operand(shared.hiddens, shared.hidden_pairs); }
@@ -271,16 +264,6 @@ private:
     const Unit* operand(const Real* numbers, const Unit* pairs) const noexcept {
         if constexpr (P::per_unit == 1) return numbers;
         else return pairs;
-    }
-
-    void weight_gradients(long strip, long depth, long features, const Unit* values, long values_row,
-                          const Unit* gradients, Real* sums) const noexcept {
-        const long column = strip * tile_vectors * width;
-        const int vectors =
-            static_cast<int>(std::min<long>(tile_vectors, layout().blocks * gates - strip * tile_vectors));
-        const long gradients_row = P::per_unit == 1 ? gate_row() : sums_row();
-        multiply<P>(features, vectors, depth, values, 1, values_row, gradients + column, gradients_row, sums + column,
-                    sums_row(), started_ ? sums + column : nullptr, sums_row());
     }
 
     // Calls body(position, row, s) for this member's part of the chunk's rows.
@@ -297,77 +280,6 @@ private:
     long active_at(long s, long active) const noexcept {
         while (active < count_ && times().length(rows_[active]) > s) ++active;
         return active;
-    }
-
-    void input_gradients(long newest, long oldest, long filled) noexcept {
-        const auto& d_input = whole.call_.d_input;
-        const Share part(filled, member, members);
-        const long panels_of_input = divided_up(layout().input_blocks, tile_vectors);
-        for (long panel = 0; panel < panels_of_input; ++panel) {
-            const int vectors =
-                static_cast<int>(std::min<long>(tile_vectors, layout().input_blocks - panel * tile_vectors));
-            multiply<P>(part.last - part.first, vectors, layout().gate_depth,
-                        shared.input_gates + part.first * gate_row(), gate_row(), 1,
-                        layout().input_columns(whole.packed_, panel), vectors * width,
-                        own.d_input + panel * tile_vectors * width, input_row(), nullptr, 0);
-        }
-        long position = 0, active = 0;
-        for (long s = newest; s > oldest; --s, position += active) {
-            active = active_at(s, active);
-            for (long i = std::max(0L, part.first - position); i < std::min(active, part.last - position); ++i) {
-                std::copy_n(own.d_input + (position + i - part.first) * input_row(), layout().inputs,
-                            d_input.data + rows_[i] * d_input.row + times().at(rows_[i], s) * d_input.time);
-            }
-        }
-    }
-
-    // The inputs and the h that the gates of the chunk were computed from.
-    void gather_rows(long newest, long oldest) noexcept {
-        const auto& call = whole.call_;
-        const long hidden = layout().hidden;
-        for_rows(newest, oldest, [&](long position, long row, long s) {
-            std::copy_n(call.input.data + row * call.input.row + times().at(row, s) * call.input.time, layout().inputs,
-                        shared.inputs + position * input_row());
-            Real* h = shared.hiddens + position * state_row();
-            if (times().fresh(row, s)) {
-                std::fill_n(h, hidden, Real{});
-                return;
-            }
-            std::copy_n(s == 0 ? call.before[0] + row * hidden
-                               : call.output.data + row * call.output.row + times().at(row, s - 1) * call.output.time,
-                        hidden, h);
-            if (call.mask != nullptr) {
-                for (long unit = 0; unit < hidden; ++unit) h[unit] *= call.mask[row * hidden + unit];
-            }
-        });
-    }
-
-    // Units of two numbers along the rows, which are the depth of the weights' gradients; a row without a partner gets
-    // zeros.
-    void pair_rows(long filled) noexcept {
-        const Share pairs(divided_up(filled, 2), member, members);
-        for (long pair = pairs.first; pair < pairs.last; ++pair) {
-            const long even = 2 * pair, odd = 2 * pair + 1;
-            const bool partner = odd < filled;
-            const auto numbers = [&](const Real* from, long row, long count, Unit* to) {
-                for (long n = 0; n < count; n += width) {
-                    zip<P>(load(from + even * row + n), partner ? load(from + odd * row + n) : V{},
-                           to + pair * row + n);
-                }
-            };
-            const auto elements = [&](const Unit* from, Unit* to) {
-                const auto* low = reinterpret_cast<const Element*>(from + even * gate_row());
-                const auto* high = reinterpret_cast<const Element*>(from + odd * gate_row());
-                to += pair * sums_row();
-                for (long n = 0; n < layout().row; ++n) {
-                    to[n] = low[n] | (partner ? static_cast<Unit>(high[n]) << 16 : Unit{});
-                }
-            };
-            numbers(shared.inputs, input_row(), layout().input_blocks * width, shared.input_pairs);
-            numbers(shared.hiddens, state_row(), layout().blocks * width, shared.hidden_pairs);
-            elements(shared.hidden_gates, shared.hidden_gate_pairs);
-            if constexpr (split) elements(shared.input_gates, shared.input_gate_pairs);
-        }
     }
 
     // --- the end ----------------------------------------------------------------------------------------------------

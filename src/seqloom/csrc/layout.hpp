@@ -1,7 +1,8 @@
 // How the numbers of a layer lie in memory inside the kernels, and how weights get there.
 //
 // Units are cut into blocks of one vector. A row of gates runs block by block, and within a block gate by gate, so that
-// a tile ends with all the gates of its units. Units beyond H in the last block have zero weights.
+// a tile ends with all the gates of its units. In a last block of fewer units the gates stand close, in as few vectors
+// as hold them (4 units of an LSTM: one vector); numbers beyond them have zero weights.
 #pragma once
 
 #include "products.hpp"
@@ -37,25 +38,39 @@ struct Layout {
           blocks(divided_up(hidden, width)),
           input_blocks(divided_up(inputs, width)),
           panels(divided_up(blocks, panel_blocks)),
-          row(blocks * gates * width),
+          row(divided_up(hidden * gates, width) * width),
           input_depth(divided_up(inputs, P::per_unit)),
           hidden_depth(divided_up(hidden, P::per_unit)),
           gate_depth(row / P::per_unit) {}
 
     int panel_vectors(long panel) const noexcept {
-        return static_cast<int>(std::min<long>(panel_blocks, blocks - panel * panel_blocks)) * gates;
+        return static_cast<int>(std::min<long>(panel_blocks * gates, row / width - panel * panel_blocks * gates));
     }
+    // The blocks of a panel: [first, last).
+    long first_block(long panel) const noexcept { return panel * panel_blocks; }
+    long last_block(long panel) const noexcept { return std::min(blocks, (panel + 1) * panel_blocks); }
     // How many of a block's units there really are.
     int valid(long block) const noexcept { return static_cast<int>(std::min<long>(width, hidden - block * width)); }
+    // Where a gate of a block begins in a row of gates. In the last block its vector may run into the next gate's, and
+    // up to 15 numbers beyond the row.
+    long gate_column(long block, long gate) const noexcept { return block * gates * width + gate * valid(block); }
+    // What a number in a row of gates stands for: its place in the caller's order, [G*H]; -1 for nothing.
+    long place(long column) const noexcept {
+        const long block = column / (gates * width), rest = column % (gates * width), units = valid(block);
+        return rest < gates * units ? rest / units * hidden + block * width + rest % units : -1;
+    }
 
-    // --- packed weights of forward: biases [row], the bias inside the reset [blocks], panels of the input, of h ------
+    // --- packed weights of forward: biases [row], the bias inside the reset [blocks], a vector that is zero if all
+    // hidden weights are finite, panels of the input, of h
+    // -----------------------------------------------------------------------
     std::size_t forward_bytes() const noexcept {
-        return (row + blocks * width) * sizeof(Real) + row * (input_depth + hidden_depth) * sizeof(Unit);
+        return (row + blocks * width + width) * sizeof(Real) + row * (input_depth + hidden_depth) * sizeof(Unit);
     }
     const Real* bias(const std::byte* packed) const noexcept { return reinterpret_cast<const Real*>(packed); }
     const Real* extra_bias(const std::byte* packed) const noexcept { return bias(packed) + row; }
+    const Real* zero_if_finite(const std::byte* packed) const noexcept { return extra_bias(packed) + blocks * width; }
     const Unit* input_panel(const std::byte* packed, long panel) const noexcept {
-        const auto* first = reinterpret_cast<const Unit*>(extra_bias(packed) + blocks * width);
+        const auto* first = reinterpret_cast<const Unit*>(zero_if_finite(packed) + width);
         return first + panel * panel_blocks * gates * width * input_depth;
     }
     const Unit* hidden_panel(const std::byte* packed, long panel) const noexcept {
@@ -143,23 +158,27 @@ inline void to_units(const typename P::Real* from, long count, typename P::Unit*
     }
 }
 
-// panel[d * stride + lane] = unit d of row `lane` of `from` ([rows, depth numbers]); zero for lanes >= rows.
+// panel[d * stride + lane] = unit d of rows[lane], each of `count` numbers; zero where that is null. The result is zero
+// if all of them are finite.
 template <class P>
-inline void pack_transposed(const typename P::Real* from, long row, int rows, long count, typename P::Unit* panel,
-                            long stride) noexcept {
+inline Vec<typename P::Real> pack_transposed(const typename P::Real* const (&rows)[lanes<typename P::Real>], long count,
+                                             typename P::Unit* panel, long stride) noexcept {
     using Unit = typename P::Unit;
     constexpr int width = lanes<typename P::Real>;
     const long depth = divided_up(count, P::per_unit);
+    Vec<typename P::Real> check{};
     for (long d = 0; d < depth; d += width) {
         Vec<Unit> square[width];
         for (int r = 0; r < width; ++r) {
             square[r] =
-                r < rows ? load_units<P>(from + r * row + d * P::per_unit, count - d * P::per_unit) : Vec<Unit>{};
+                rows[r] == nullptr ? Vec<Unit>{} : load_units<P>(rows[r] + d * P::per_unit, count - d * P::per_unit);
+            check = P::add_zeros(square[r], check);
         }
         transpose<Unit>(square);
         for (int n = 0; n < width && d + n < depth; ++n)
             std::memcpy(panel + (d + n) * stride, &square[n], sizeof square[n]);
     }
+    return check;
 }
 
 template <class Cell, class P>
@@ -167,30 +186,31 @@ void pack_forward(Sizes sizes, const Weights<typename P::Real>& weights, std::by
     using Real = typename P::Real;
     using Unit = typename P::Unit;
     const Layout<Cell, P> layout(sizes);
-    constexpr int width = layout.width, gates = layout.gates;
+    constexpr int width = layout.width, gates = layout.gates, apart = Cell::gate_with_extra_bias;
     auto* bias = const_cast<Real*>(layout.bias(packed));
     auto* extra = const_cast<Real*>(layout.extra_bias(packed));
-    for (long block = 0; block < layout.blocks; ++block) {
-        const long panel = block / layout.panel_blocks, first = block * width,
-                   stride = layout.panel_vectors(panel) * width;
-        const int valid = layout.valid(block);
-        for (int gate = 0; gate < gates; ++gate) {
-            const long from = gate * sizes.hidden + first,
-                       column = (block % layout.panel_blocks * gates + gate) * width;
-            const auto part = [&](const Real* values) {
-                return values == nullptr ? Vec<Real>{} : load_part(values + from, valid);
-            };
-            const bool apart = gate == Cell::gate_with_extra_bias;
-            store(bias + (block * gates + gate) * width,
-                  apart ? part(weights.input_bias) : part(weights.input_bias) + part(weights.hidden_bias));
-            if (apart) store(extra + first, part(weights.hidden_bias));
-            pack_transposed<P>(weights.input + from * sizes.inputs, sizes.inputs, valid, sizes.inputs,
-                               const_cast<Unit*>(layout.input_panel(packed, panel)) + column, stride);
-            pack_transposed<P>(weights.hidden + from * sizes.hidden, sizes.hidden, valid, sizes.hidden,
-                               const_cast<Unit*>(layout.hidden_panel(packed, panel)) + column, stride);
+    const auto of = [](const Real* biases, long place) { return biases == nullptr ? Real{} : biases[place]; };
+    for (long unit = 0; unit < layout.blocks * width; ++unit)
+        extra[unit] = apart < 0 || unit >= sizes.hidden ? Real{} : of(weights.hidden_bias, apart * sizes.hidden + unit);
+    Vec<Real> check{};
+    for (long vector = 0; vector < layout.row / width; ++vector) {
+        const long panel = vector / (layout.panel_blocks * gates), stride = layout.panel_vectors(panel) * width,
+                   column = vector * width - panel * layout.panel_blocks * gates * width;
+        const Real *inputs[width], *hiddens[width];
+        for (int lane = 0; lane < width; ++lane) {
+            const long place = layout.place(vector * width + lane);
+            inputs[lane] = place < 0 ? nullptr : weights.input + place * sizes.inputs;
+            hiddens[lane] = place < 0 ? nullptr : weights.hidden + place * sizes.hidden;
+            Real sum{};
+            if (place >= 0) sum = of(weights.input_bias, place);
+            if (place >= 0 && place / sizes.hidden != apart) sum += of(weights.hidden_bias, place);
+            bias[vector * width + lane] = sum;
         }
-        if (Cell::gate_with_extra_bias < 0) store(extra + first, Vec<Real>{});
+        pack_transposed<P>(inputs, sizes.inputs, const_cast<Unit*>(layout.input_panel(packed, panel)) + column, stride);
+        check += pack_transposed<P>(hiddens, sizes.hidden,
+                                    const_cast<Unit*>(layout.hidden_panel(packed, panel)) + column, stride);
     }
+    store(const_cast<Real*>(layout.zero_if_finite(packed)), check);
 }
 
 // One vector of units, each of an element of `even` and the same one of `odd`.
@@ -211,10 +231,11 @@ void pack_columns(const Layout<Cell, P>& layout, const typename P::Real* weights
     constexpr int width = Layout<Cell, P>::width;
     const long blocks = divided_up(columns, width);
     for (long d = 0; d < layout.gate_depth; ++d) {
-        const long at = d * P::per_unit, lane = at % width, gate = at / width % layout.gates,
-                   block = at / width / layout.gates;
-        const int there = std::clamp<int>(layout.valid(block) - static_cast<int>(lane), 0, P::per_unit);
-        const Real* rows = weights + (gate * layout.hidden + block * width + lane) * columns;
+        const Real* rows[P::per_unit];
+        for (int n = 0; n < P::per_unit; ++n) {
+            const long place = layout.place(d * P::per_unit + n);
+            rows[n] = place < 0 ? nullptr : weights + place * columns;
+        }
         for (long column = 0; column < blocks; ++column) {
             const long panel = column / tile_vectors,
                        vectors = std::min<long>(tile_vectors, blocks - panel * tile_vectors);
@@ -222,7 +243,7 @@ void pack_columns(const Layout<Cell, P>& layout, const typename P::Real* weights
                        (d * vectors + column % tile_vectors) * width;
             const int count = static_cast<int>(std::min<long>(width, columns - column * width));
             const auto part = [&](int n) {
-                return n < there ? load_part(rows + n * columns + column * width, count) : Vec<Real>{};
+                return rows[n] == nullptr ? Vec<Real>{} : load_part(rows[n] + column * width, count);
             };
             if constexpr (P::per_unit == 1) {
                 store(to, part(0));

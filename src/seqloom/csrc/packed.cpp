@@ -23,7 +23,7 @@ public:
             }
         }
         for (; n < count; n += step) mix(words[n]);
-        for (long lane = 0; lane < width; ++lane) {
+        for (long lane = 0; step == 1 && lane < width; ++lane) {
             mix(sums[lane]);
             mix(weighted[lane]);
         }

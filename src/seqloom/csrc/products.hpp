@@ -37,6 +37,9 @@ struct Plain {
 
     // Writes the elements of one vector.
     static SEQLOOM_INLINE void put(Element* to, Vec<T> v) noexcept { store(to, v); }
+
+    // c, plus zero times each number: NaN where one is not finite.
+    static SEQLOOM_INLINE Vec<T> add_zeros(Vec<Unit> units, Vec<T> c) noexcept { return fma(units, Vec<T>{}, c); }
 };
 
 // Products of bf16 numbers (the upper half of a float, rounded to nearest even), summed in float.
@@ -66,6 +69,11 @@ struct Bfloat16 {
 #else
         for (int lane = 0; lane < lanes<float>; ++lane) to[lane] = rounded(v[lane]);
 #endif
+    }
+
+    static SEQLOOM_INLINE Vec<float> add_zeros(Vec<Unit> units, Vec<float> c) noexcept {
+        c = fma((Vec<float>)(units << 16), Vec<float>{}, c);
+        return fma((Vec<float>)(units & 0xffff0000u), Vec<float>{}, c);
     }
 
     static SEQLOOM_INLINE Element rounded(float value) noexcept {
@@ -104,6 +112,32 @@ void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const
     }
     unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
         unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { store(out + r * out_row + v * width, sums[r][v]); });
+    });
+}
+
+// Two panels beside each other for one row, as `tile` does each of them; those of out and start lie side by side. One
+// row by itself has few sums, each of which waits for the one before it: with those of a second panel the second cache
+// gives what it can.
+template <class P, int Vectors>
+void two_panels(long depth, const typename P::Unit* a, const typename P::Unit* b, const typename P::Unit* c,
+                typename P::Real* out, const typename P::Real* start) noexcept {
+    using Real = typename P::Real;
+    constexpr int width = lanes<Real>;
+    Vec<Real> first[Vectors], second[Vectors];
+    unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+        first[v] = start == nullptr ? Vec<Real>{} : load(start + v * width);
+        second[v] = start == nullptr ? Vec<Real>{} : load(start + (Vectors + v) * width);
+    });
+    for (long d = 0; d < depth; ++d, b += Vectors * width, c += Vectors * width) {
+        const auto unit = a[d];
+        unroll<Vectors>([&](auto v)
+                            SEQLOOM_INLINE_LAMBDA { first[v] = P::multiply_add(unit, b + v * width, first[v]); });
+        unroll<Vectors>([&](auto v)
+                            SEQLOOM_INLINE_LAMBDA { second[v] = P::multiply_add(unit, c + v * width, second[v]); });
+    }
+    unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+        store(out + v * width, first[v]);
+        store(out + (Vectors + v) * width, second[v]);
     });
 }
 

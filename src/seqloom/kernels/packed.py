@@ -45,14 +45,15 @@ def isa() -> str:
 class Kept:
     """Packed weights that are kept, with what they were made of. They go when one of the tensors does."""
 
-    __slots__ = ("dtype", "few", "hidden", "inputs", "packed", "seen", "shapes", "tensors")
+    __slots__ = ("dtype", "hidden", "inputs", "packed", "seen", "shapes", "tensors", "whole_from")
 
     def __init__(self, key: Hashable, packed: Packed, weights: Weights, seen: _Seen) -> None:
         forget = _kept.pop
         self.tensors = [ref(each, lambda _: forget(key, None)) for each in weights if each is not None]
         self.shapes = [None if each is None else each.shape for each in weights]
         self.dtype, self.inputs, self.hidden = weights.ih.dtype, weights.ih.shape[1], weights.hh.shape[1]
-        self.few = weights.ih.numel() + weights.hh.numel() <= _FEW_WEIGHTS
+        few = weights.ih.numel() + weights.hh.numel() <= _FEW_WEIGHTS
+        self.whole_from = 0 if few else _MANY_STEPS  # beside so many steps of rows all weights are looked at
         self.packed, self.seen = packed, seen
 
     def fits(self, weights: Weights) -> bool:
@@ -81,7 +82,7 @@ def kept_weights(kind: str, precision: str, weights: Weights, steps: int, renew:
     if kept is None:
         return None
     seen = _look(weights)
-    if seen == kept.seen and kept.packed.matches(*seen[1], kept.few or steps >= _MANY_STEPS):
+    if seen == kept.seen and kept.packed.matches(*seen[1], steps >= kept.whole_from):
         return kept
     if not renew or not kept.fits(weights):
         return None

@@ -33,10 +33,9 @@ def ready(layer: Recurrent) -> Ready | None:
     if names != list(layer._parameters) or not _native.can_be_ready():
         return None
     weights = layer._weights()
-    kept = [kept_weights(kind, layer.precision, each, 1) for each in weights]
-    found = [each for each in kept if each is not None]
-    if len(found) < len(kept):
+    found = [each for one in weights if (each := kept_weights(kind, layer.precision, one, 1)) is not None]
+    if len(found) < len(weights):
         return None
     rates = (*layer.zoneout, 0.0, 0.0)[:2]
-    packed, seen = [each.packed for each in found], [each.seen for each in found]
-    return Ready([list(each) for each in weights], packed, seen, len(layer.cell.states), *rates)
+    kept = [(each.packed, each.seen, each.whole_from) for each in found]
+    return Ready([list(each) for each in weights], kept, len(layer.cell.states), *rates)

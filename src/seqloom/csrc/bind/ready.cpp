@@ -13,8 +13,7 @@ namespace nb = nanobind;
 namespace seqloom::bind {
 namespace {
 
-constexpr long steps_enough = 256;  // rows times steps beside which looking at every weight costs little
-constexpr long much = 1 << 18;      // numbers of an output that has its memory of the pool: not here
+constexpr long much = 1 << 18;  // numbers of an output that has its memory of the pool: not here
 
 // One layer and direction, and by what it is seen that its weights are as they were packed.
 struct Layer {
@@ -22,7 +21,7 @@ struct Layer {
     std::array<nb::handle, 4> weights;  // null for no bias
     std::array<long, 4> versions;
     WeightAddresses addresses;
-    long numbers;  // weights, without biases
+    long whole_from;  // beside so many steps of rows all weights are looked at
 };
 
 // What a call reads: `rows` and `steps` are the sizes, the strides count elements.
@@ -53,11 +52,12 @@ enum class Axes { batch_first, time_first, step };
 
 class Ready {
 public:
-    // `weights` and `packed`: of each layer, four tensors or None each, and their Packed; `seen`: as Python noted when
-    // it packed them, the four counters of changes and the four addresses.
-    Ready(nb::list weights, nb::list packed, nb::list seen, long states, double rate_0, double rate_1)
-        : torch_(*Torch::find()), states_(states), rate_{rate_0, rate_1}, kept_{nb::make_tuple(weights, packed)} {
-        for (std::size_t n = 0; n < nb::len(packed); ++n) layers_.push_back(layer(weights[n], packed[n], seen[n]));
+    // `weights`: of each layer four tensors or None; `kept`: of each layer its Packed; what Python noted when it packed
+    // them, the four counters of changes and the four addresses; and from how many steps all weights are looked at.
+    Ready(nb::list weights, nb::list kept, long states, double rate_0, double rate_1)
+        : torch_(*Torch::find()), states_(states), rate_{rate_0, rate_1}, kept_{nb::make_tuple(weights, kept)} {
+        for (std::size_t n = 0; n < nb::len(kept); ++n)
+            layers_.push_back(layer(weights[n], kept[n][0], kept[n][1], kept[n][2]));
         Tensor hh;
         torch_.view(layers_[0].weights[1], hh);
         type_ = hh.dtype;
@@ -85,8 +85,8 @@ public:
     }
 
 private:
-    static Layer layer(nb::handle weights, nb::handle packed, nb::handle seen) {
-        Layer made{nb::cast<const PackedWeights*>(packed), {}, {}, {}, 0};
+    static Layer layer(nb::handle weights, nb::handle packed, nb::handle seen, nb::handle whole_from) {
+        Layer made{nb::cast<const PackedWeights*>(packed), {}, {}, {}, nb::cast<long>(whole_from)};
         std::array<Address, 4> addresses{};
         for (int n = 0; n < 4; ++n) {
             const nb::object weight = weights[n];
@@ -95,7 +95,6 @@ private:
             addresses[n] = nb::cast<Address>(seen[1][n]);
         }
         made.addresses = {addresses[0], addresses[1], addresses[2], addresses[3]};
-        made.numbers = nb::cast<long>(weights[0].attr("numel")()) + nb::cast<long>(weights[1].attr("numel")());
         return made;
     }
 
@@ -112,9 +111,8 @@ private:
     }
     nb::handle weight(std::size_t place) const noexcept { return layers_[place / 4].weights[place % 4]; }
 
-    // Whether the weights hold the numbers that were packed. The rule is that of kernels/packed.py.
+    // Whether the weights hold the numbers that were packed.
     bool as_packed(long steps) const {
-        constexpr long few = 8192;
         for (const auto& layer : layers_) {
             const std::array<Address, 4> addresses{layer.addresses.weight_ih, layer.addresses.weight_hh,
                                                    layer.addresses.bias_ih, layer.addresses.bias_hh};
@@ -125,7 +123,7 @@ private:
                     reinterpret_cast<Address>(data_of(view)) != addresses[n] || !is_type(view))
                     return false;
             }
-            if (!layer.packed->matches(layer.addresses, layer.numbers <= few || steps >= steps_enough)) return false;
+            if (!layer.packed->matches(layer.addresses, steps >= layer.whole_from)) return false;
         }
         return true;
     }
@@ -249,15 +247,19 @@ void define_ready(nb::module_& m) {
         "can_be_ready", [] { return Torch::find() != nullptr; },
         "Whether torch offers the functions that Ready reads tensors with.");
     nb::class_<Ready>(m, "Ready", "A layer that was looked at once, to be called again and again.")
-        .def(nb::init<nb::list, nb::list, nb::list, long, double, double>())
+        .def(nb::init<nb::list, nb::list, long, double, double>())
         .def(
             "forward",
             [](Ready& self, nb::dict parameters, nb::handle input, nb::handle state, bool time_first) {
                 return self.call(parameters, input, state, time_first ? Axes::time_first : Axes::batch_first);
             },
             nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
-        .def("step", [](Ready& self, nb::dict parameters, nb::handle x,
-                        nb::handle state) { return self.call(parameters, x, state, Axes::step); })
+        .def(
+            "step",
+            [](Ready& self, nb::dict parameters, nb::handle x, nb::handle state) {
+                return self.call(parameters, x, state, Axes::step);
+            },
+            nb::arg(), nb::arg(), nb::arg().none())
         // A copy of it, and what comes out of a pickle, is None: it belongs to the tensors that it was made of.
         .def("__reduce__", [](nb::handle) {
             return nb::make_tuple(nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(Py_None))), nb::make_tuple());

@@ -1,0 +1,118 @@
+// The products with the gates' gradients of a chunk: gradients of the input and of the weights. Part of backward.hpp.
+#pragma once
+
+#include "backward_member.hpp"
+
+namespace seqloom::SEQLOOM_TARGET {
+
+// With the gates of `filled` rows, which are those of the steps from `newest` down to `oldest + 1`.
+template <class Cell, class P>
+void BackwardScan<Cell, P>::Member::finish_chunk(long newest, long oldest, long filled) noexcept {
+    if (whole.call_.d_input.data != nullptr) input_gradients(newest, oldest, filled);
+    if (!whole.wants_weights_) return;
+    gather_rows(newest, oldest);
+    long depth = filled;
+    if constexpr (P::per_unit == 2) {
+        meet();
+        depth = divided_up(filled, 2);
+        pair_rows(filled);
+    }
+    meet();
+    const Share strips = Share(divided_up(layout().row / width, tile_vectors), member, members);
+    for (long strip = strips.first; strip < strips.last; ++strip) {
+        if (whole.call_.d_input_weights != nullptr) {
+            weight_gradients(strip, depth, layout().inputs, inputs_operand(), input_row(), input_gates_operand(),
+                             shared.input_sums);
+        }
+        if (whole.call_.d_hidden_weights != nullptr) {
+            weight_gradients(strip, depth, layout().hidden, hiddens_operand(), state_row(), hidden_gates_operand(),
+                             shared.hidden_sums);
+        }
+    }
+    started_ = true;
+}
+
+template <class Cell, class P>
+void BackwardScan<Cell, P>::Member::weight_gradients(long strip, long depth, long features, const Unit* values,
+                                                     long values_row, const Unit* gradients,
+                                                     Real* sums) const noexcept {
+    const long column = strip * tile_vectors * width;
+    const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().row / width - strip * tile_vectors));
+    const long gradients_row = P::per_unit == 1 ? gate_row() : sums_row();
+    multiply<P>(features, vectors, depth, values, 1, values_row, gradients + column, gradients_row, sums + column,
+                sums_row(), started_ ? sums + column : nullptr, sums_row());
+}
+
+template <class Cell, class P>
+void BackwardScan<Cell, P>::Member::input_gradients(long newest, long oldest, long filled) noexcept {
+    const auto& d_input = whole.call_.d_input;
+    const Share part(filled, member, members);
+    const long panels_of_input = divided_up(layout().input_blocks, tile_vectors);
+    for (long panel = 0; panel < panels_of_input; ++panel) {
+        const int vectors =
+            static_cast<int>(std::min<long>(tile_vectors, layout().input_blocks - panel * tile_vectors));
+        multiply<P>(part.last - part.first, vectors, layout().gate_depth, shared.input_gates + part.first * gate_row(),
+                    gate_row(), 1, layout().input_columns(whole.packed_, panel), vectors * width,
+                    own.d_input + panel * tile_vectors * width, input_row(), nullptr, 0);
+    }
+    long position = 0, active = 0;
+    for (long s = newest; s > oldest; --s, position += active) {
+        active = active_at(s, active);
+        for (long i = std::max(0L, part.first - position); i < std::min(active, part.last - position); ++i) {
+            std::copy_n(own.d_input + (position + i - part.first) * input_row(), layout().inputs,
+                        d_input.data + rows_[i] * d_input.row + times().at(rows_[i], s) * d_input.time);
+        }
+    }
+}
+
+// The inputs and the h that the gates of the chunk were computed from.
+template <class Cell, class P>
+void BackwardScan<Cell, P>::Member::gather_rows(long newest, long oldest) noexcept {
+    const auto& call = whole.call_;
+    const long hidden = layout().hidden;
+    for_rows(newest, oldest, [&](long position, long row, long s) {
+        std::copy_n(call.input.data + row * call.input.row + times().at(row, s) * call.input.time, layout().inputs,
+                    shared.inputs + position * input_row());
+        Real* h = shared.hiddens + position * state_row();
+        if (times().fresh(row, s)) {
+            std::fill_n(h, hidden, Real{});
+            return;
+        }
+        std::copy_n(s == 0 ? call.before[0] + row * hidden
+                           : call.output.data + row * call.output.row + times().at(row, s - 1) * call.output.time,
+                    hidden, h);
+        if (call.mask != nullptr) {
+            for (long unit = 0; unit < hidden; ++unit) h[unit] *= call.mask[row * hidden + unit];
+        }
+    });
+}
+
+// Units of two numbers along the rows, which are the depth of the weights' gradients; a row without a partner gets
+// zeros.
+template <class Cell, class P>
+void BackwardScan<Cell, P>::Member::pair_rows(long filled) noexcept {
+    const Share pairs(divided_up(filled, 2), member, members);
+    for (long pair = pairs.first; pair < pairs.last; ++pair) {
+        const long even = 2 * pair, odd = 2 * pair + 1;
+        const bool partner = odd < filled;
+        const auto numbers = [&](const Real* from, long row, long count, Unit* to) {
+            for (long n = 0; n < count; n += width) {
+                zip<P>(load(from + even * row + n), partner ? load(from + odd * row + n) : V{}, to + pair * row + n);
+            }
+        };
+        const auto elements = [&](const Unit* from, Unit* to) {
+            const auto* low = reinterpret_cast<const Element*>(from + even * gate_row());
+            const auto* high = reinterpret_cast<const Element*>(from + odd * gate_row());
+            to += pair * sums_row();
+            for (long n = 0; n < layout().row; ++n) {
+                to[n] = low[n] | (partner ? static_cast<Unit>(high[n]) << 16 : Unit{});
+            }
+        };
+        numbers(shared.inputs, input_row(), layout().input_blocks * width, shared.input_pairs);
+        numbers(shared.hiddens, state_row(), layout().blocks * width, shared.hidden_pairs);
+        elements(shared.hidden_gates, shared.hidden_gate_pairs);
+        if constexpr (split) elements(shared.input_gates, shared.input_gate_pairs);
+    }
+}
+
+}  // namespace seqloom::SEQLOOM_TARGET
