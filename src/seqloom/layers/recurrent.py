@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 from torch.nn import functional
 
 from seqloom import kernels
@@ -158,7 +159,7 @@ class Recurrent(nn.Module):
         Raises:
             ShapeError: an argument has another shape, type or device than said; names it.
         """
-        plain = lengths is None and resets is None and not all_states and not torch.compiler.is_compiling()
+        plain = lengths is None and resets is None and not all_states and not is_compiling()
         if plain and self._ready is not None:
             result = self._ready.forward(self._parameters, input, state, not self.batch_first)
             if result is not None:
@@ -196,13 +197,15 @@ class Recurrent(nn.Module):
             SettingError: the layer reads both ways; or it is in training with masks that are the same at all steps.
             ShapeError: an argument has another shape, type or device than said; names it.
         """
+        compiling = is_compiling()
+        if self._ready is not None and not compiling:
+            result = self._ready.step(self._parameters, x, state)
+            if result is not None:
+                return result
         if self.bidirectional or (self.training and (self.recurrent_dropout or self.weight_dropout)):
             raise self._no_step()
-        if torch.compiler.is_compiling():
-            return self._step(x, state)
-        result = None if self._ready is None else self._ready.step(self._parameters, x, state)
-        if result is None:
-            result = self._step(x, state)
+        result = self._step(x, state)
+        if not compiling:
             self._look()
         return result
 
