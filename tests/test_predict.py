@@ -31,6 +31,8 @@ SEALED = (
     "examples.jsonl",
     "preprocess/tokenizer.json",
     "preprocess/labels.json",
+    "preprocess/ngrams.safetensors",
+    "preprocess/mixture.json",
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seqloom import run as runs
 from seqloom.errors import RunError, SettingError
@@ -36,6 +36,7 @@ class Predictor:
         run: the folder it was loaded from.
         task: the task with all that prepares its input.
         unknown: tokens met so far that training never saw.
+        left_out: what the last ``predict_file`` left out, in words; empty where it left out nothing.
     """
 
     def __init__(self, run: Run, task: Task, model: nn.Module) -> None:
@@ -44,6 +45,7 @@ class Predictor:
         self.settings: Any = task.settings
         self.model = model.eval()
         self.unknown = 0
+        self.left_out = ""
         self._streaming: Any = None
 
     def predict(self, inputs: Sequence[Any], **options: Any) -> list[dict[str, Any]]:
@@ -65,21 +67,33 @@ class Predictor:
         self.unknown += unknown
         return found
 
-    def predict_file(self, path: str | Path, **options: Any) -> Iterator[dict[str, Any]]:
+    def predict_file(
+        self, path: str | Path, *, short_series: Literal["error", "skip"] = "error", **options: Any
+    ) -> Iterator[dict[str, Any]]:
         """Predictions for a file: one for each record, with its ``line``; of forecast one for each step to come.
 
         Args:
             path: a file of the kind that the run was trained on.
+            short_series: what a series with too few rows to be forecast does. All others are forecast; behind them
+                it is raised, or with ``"skip"`` told in ``left_out``. If no series has enough rows it is raised.
             **options: as in ``predict``.
 
         Raises:
-            DataError: the file cannot be read, or lacks a column of the run.
+            DataError: the file cannot be read, or lacks a column of the run; or a series is too short.
+            SettingError: series are to be skipped, and the run is no forecast.
         """
+        sorted_out = getattr(self.task, "left_out", None)
+        if short_series != "error" and sorted_out is None:
+            raise self._no_forecast('does not take "short_series"')
         data = self.task.read(path, use="predict")
         inputs, lines = self.task.inputs(data), list(getattr(data, "lines", ()))
         for start in range(0, len(inputs), CHUNK):
             piece = slice(start, start + CHUNK)
             yield from self.task.records(data, lines[piece], self.predict(inputs[piece], **options))
+        error = None if sorted_out is None else sorted_out(data)
+        self.left_out = "" if error is None else error.message
+        if error is not None and short_series == "error":
+            raise error
 
     def step(self, row: Mapping[str, Any], **options: Any) -> dict[str, Any] | None:
         """A row of a series in, the forecast behind it out; the state is carried from row to row, at constant cost.

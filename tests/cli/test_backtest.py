@@ -66,7 +66,7 @@ def test_a_file_goes_on_as_a_table_with_time_stamps(seqloom, table: Path, run: s
 
 def test_a_pipe_answers_each_row_at_once(table: Path, run: str) -> None:
     lines = table.read_text("utf-8").splitlines()
-    command = [sys.executable, "-m", "seqloom.cli", "predict", run, "-"]
+    command = [sys.executable, "-m", "seqloom", "predict", run, "-"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
     with subprocess.Popen(command, env=ENVIRONMENT, **pipes) as process:  # type: ignore[call-overload]
         process.stdin.write("\n".join(lines[:24]) + "\n")
@@ -84,7 +84,7 @@ def test_a_pipe_answers_each_row_at_once(table: Path, run: str) -> None:
 def test_json_rows_and_a_table_of_answers(table: Path, run: str) -> None:
     rows = list(csv.DictReader(io.StringIO(table.read_text("utf-8"))))[:25]
     stream = "\n".join(json.dumps({"load": float(row["load"]), "time": row["time"]}) for row in rows)
-    command = [sys.executable, "-m", "seqloom.cli", "predict", run, "-", "--csv"]
+    command = [sys.executable, "-m", "seqloom", "predict", run, "-", "--csv"]
     done = subprocess.run(command, env=ENVIRONMENT, input=stream, capture_output=True, text=True, check=True)
     found = list(csv.DictReader(io.StringIO(done.stdout)))
     assert list(found[0]) == ["origin", "time", "step", "load", "load 0.1", "load 0.9"]

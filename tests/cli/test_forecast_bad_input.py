@@ -17,7 +17,7 @@ SETTINGS = ["--task", "forecast", "--horizon", "4", "--look-back", "8", "--epoch
 
 
 def run(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "seqloom.cli", *arguments]
+    command = [sys.executable, "-m", "seqloom", *arguments]
     return subprocess.run(command, env=ENVIRONMENT, input=stdin, capture_output=True, text=True, check=False)
 
 
@@ -147,7 +147,7 @@ def test_a_column_in_another_place_is_found_and_one_that_is_missing_is_told(trai
 @pytest.mark.parametrize(
     ("lines", "flags", "status", "told"),
     [
-        (hourly(7), [], 3, "reads 8 rows, and the series has 7"),
+        (hourly(7), [], 3, "too few rows to be forecast from: 7 of 8"),
         (hourly(30), ["--horizon", "5"], 2, "horizon 5 is asked for, but this run was trained for 4"),
         (hourly(30), ["--quantiles", "0.5,1.5"], 2, "1.5"),
         (hourly(30, L20="2024-01-01 18:00,x,1"), [], 3, "a.csv:20"),
@@ -162,6 +162,35 @@ def test_predictions_that_cannot_be_made(
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def shops(**rows: int) -> list[str]:
+    return ["time,shop,load", *(f"2024-01-{1 + day:02},{shop},{day % 7}" for shop in rows for day in range(rows[shop]))]
+
+
+def test_a_short_series_stops_no_other(in_tmp: Path) -> None:
+    write(in_tmp / "shops.csv", shops(부산=25, seoul=25))
+    done = run("train", "shops.csv", *SETTINGS, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    write(in_tmp / "more.csv", shops(jeju=3, 부산=20, ulsan=7, seoul=9))
+    done = run("predict", "run", "more.csv", "--csv")
+    assert done.returncode == 3
+    assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == ["부산"] * 4 + ["seoul"] * 4
+    told = 'error[D058]: 2 of 4 series have too few rows to be forecast from: "jeju" 3 of 8'
+    assert told in done.stderr
+    assert '"ulsan" 7 of 8' in done.stderr
+    assert "--> more.csv:4" in done.stderr
+    assert "--short-series skip" in done.stderr
+    left = run("predict", "run", "more.csv", "--csv", "--short-series", "skip")
+    assert (left.returncode, left.stdout) == (0, done.stdout)
+    assert "left out: 2 of 4 series" in left.stderr
+    assert "error" not in left.stderr
+    write(in_tmp / "none.csv", shops(jeju=3, seoul=7))
+    for flags in ([], ["--short-series", "skip"]):
+        done = run("predict", "run", "none.csv", *flags)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "2 of 2 series have too few rows" in done.stderr
+        assert "the others" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ def test_a_table_is_described_with_its_columns_and_contradictions(seqloom, in_tm
     assert "seqloom train reviews.csv" in err
 
 
+def test_lines_stand_under_each_other_also_behind_a_name_in_hangul(seqloom, in_tmp):
+    Path("영화리뷰.csv").write_text("review,sentiment\n" + "좋은 영화,좋음\n나쁜 영화,나쁨\n" * 12, "utf-8")
+    first, second, *_ = seqloom("inspect", "영화리뷰.csv").out.splitlines()
+    assert first.startswith("영화리뷰.csv  24 rows")  # 12 places on a terminal: Hangul takes two each
+    assert second.startswith(f"{'':<13} 22 rows repeat")
+
+
 def test_json_is_all_that_was_found(seqloom, in_tmp):
     Path("poem.txt").write_text("the sea\n" * 30, "utf-8")
     answer = seqloom("inspect", "poem.txt", "--json")

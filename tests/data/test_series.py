@@ -12,8 +12,9 @@ import pytest
 from seqloom.data.formats.base import CODES
 from seqloom.data.read import read
 from seqloom.data.records import Records
-from seqloom.data.series import SeriesSet, choose_roles, read_series, require_rows
+from seqloom.data.series import SeriesSet, choose_roles, read_series
 from seqloom.data.times import Frequency
+from seqloom.data.zones import Zone
 from seqloom.errors import DataError
 
 HOURS = 5_100
@@ -187,6 +188,29 @@ def test_offsets_make_one_series_of_the_hour_that_comes_twice() -> None:
     rows += [[f"2020-10-25 {hour:02}:00+01:00", hour + 1] for hour in range(2, 9)]
     data = series(rows, "time", "y")
     assert data.frequency == Frequency(1, "hour") and len(data.series[0]) == 10
+    assert data.zone == Zone(0)  # two offsets have no clock in common but UTC
+
+
+def test_times_keep_the_clock_of_their_file() -> None:
+    """A Monday at midnight in Seoul is a Sunday in UTC, where no business is done."""
+    days = [np.datetime64("2024-01-01") + day for day in range(28) if day % 7 < 5]
+    rows = [[f"{day} 00:00+09:00", number, number] for number, day in enumerate(days)]
+    data = series(rows)
+    assert (data.frequency, data.zone) == (Frequency(1, "business day"), Zone(9 * 3600))
+    assert data.series[0].times is not None
+    assert data.series[0].times.tolist() == [day.astype("datetime64[us]").item() for day in days]
+
+
+def test_the_clock_of_the_training_is_kept() -> None:
+    seoul = [[f"2024-01-01 {hour:02}:00+09:00", hour, 1] for hour in range(12)]
+    utc = [[f"{1703980800 + 54_000 + 3_600 * hour}", hour, 1] for hour in range(12)]  # the same hours, from 1970 on
+    plain = [[row[0].removesuffix("+09:00"), *row[1:]] for row in seoul]
+    one, two = series(seoul, zone=Zone(9 * 3600)), series(utc, zone=Zone(9 * 3600))
+    np.testing.assert_array_equal(one.series[0].times, two.series[0].times)
+    for rows, zone in ((plain, Zone(0)), (seoul, Zone()), (utc, Zone())):
+        error = refused(rows, zone=zone)
+        assert (error.code, error.line) == ("D051", 2)
+        assert "offset from UTC, and those of the training had" in error.message
 
 
 def test_series_of_one_file_interleaved() -> None:
@@ -294,23 +318,6 @@ def test_the_real_files(shared_data: Path) -> None:
     assert "No" not in air.roles.targets
     stocks = of("stocks/sp500-2000.csv")
     assert (stocks.rows, stocks.frequency) == (5_105, Frequency(1, "business day"))
-
-
-def test_series_that_are_too_short() -> None:
-    data = series(hourly(20))
-    require_rows(data, 15, 5)
-    with pytest.raises(
-        DataError, match=r"the series has 20 rows, but 21 are needed: look-back 15 \+ horizon 6"
-    ) as caught:
-        require_rows(data, 15, 6)
-    assert (caught.value.code, caught.value.line) == ("D058", 21)
-    rows = [[stamp(hour), shop, hour] for shop in "ab" for hour in range(20 if shop == "a" else 8)]
-    both = series(rows, "time", "shop", "y")
-    require_rows(both, 20)
-    with pytest.raises(DataError, match='the series "b" has 8 rows, but 20 are needed: look-back 20'):
-        require_rows(both, 20, every=True)
-    with pytest.raises(DataError, match="the longest of 2 series has 20 rows"):
-        require_rows(both, 20, 1)
 
 
 def test_a_second_row_of_the_same_month_is_no_step() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from seqloom.data.inspect import Inspection, inspect
+from seqloom.data.series_inspection import StandIn
 
 
 def seen(folder: Path, content: str, name: str = "power.csv") -> Inspection:
@@ -57,6 +58,26 @@ def test_a_number_that_may_stand_for_missing(tmp_path: Path) -> None:
         "-9999 occurs 1 time in load, far below all else: if it stands for a missing value, pass --missing-value -9999"
     )
     assert told in seen(tmp_path, table(rows)).lines()
+
+
+def test_numbers_that_may_stand_for_missing_in_several_columns(tmp_path: Path) -> None:
+    rows = hours()
+    rows[7] = rows[7].rsplit(",", 1)[0] + ",-999"
+    rows[8] = rows[8].rsplit(",", 2)[0] + ",-9999,-999"
+    found = seen(tmp_path, table(rows)).series
+    assert found is not None and found.stand_ins == (StandIn("load", -9999, 1), StandIn("rate", -999, 2))
+
+
+def test_a_column_of_numbers_that_tells_series_apart_is_named(tmp_path: Path) -> None:
+    rows = []
+    for hour, row in enumerate(hours(60)):
+        rows += [f"{row.split(',')[0]},{10 + unit % 3},{unit},{hour % 9 + unit}.5" for unit in (3, 1, 2, 7)]
+    content = table(rows, "time,kind,unit_number,load")
+    (line,) = [line for line in seen(tmp_path, content).lines() if "D053" in line]
+    assert "help: if the file holds several series, name their column: --series unit_number; or fix the row" in line
+    hidden = table([row.replace(",", ",7,", 1) for row in hours(60) for _ in "ab"], "time,unit,load,rate")
+    (line,) = [line for line in seen(tmp_path, hidden).lines() if "D053" in line]
+    assert "name the column that tells them apart with --series" in line
 
 
 def test_several_series(tmp_path: Path) -> None:

@@ -89,3 +89,20 @@ def test_a_constant_series_stays_as_it_is():
 def test_too_few_rows():
     with pytest.raises(ShapeError, match="longest series has 8 rows; look-back 6 and horizon 3 need 9"):
         Ridge.fit(series(8, 3), 6, 3)
+
+
+def test_pieces_of_a_long_series_are_the_whole_of_it(monkeypatch):
+    arrays = series(57, 23)
+    whole = Ridge.fit(arrays, 5, 3)
+    monkeypatch.setattr("seqloom.models.simple_forecasts.PIECE", 7)
+    cut = Ridge.fit(arrays, 5, 3)
+    np.testing.assert_allclose(cut.weights, whole.weights, rtol=1e-9)
+    np.testing.assert_allclose(cut.bias, whole.bias, rtol=1e-7, atol=1e-9)
+    assert whole.share == cut.share == 1
+
+
+def test_without_time_one_piece_is_enough_and_the_share_is_told(monkeypatch):
+    monkeypatch.setattr("seqloom.models.simple_forecasts.PIECE", 7)
+    found = Ridge.fit(series(57), 5, 3, seconds=0)
+    assert found.share in (7 / 100, 1 / 100)  # 50 windows of each of two channels; the last piece has one
+    assert found.weights.shape == (5, 3)

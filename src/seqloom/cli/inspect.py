@@ -54,8 +54,10 @@ def inspect(
 
 
 def _say(heading: str, lines: list[str]) -> None:
+    from rich.cells import cell_len
+
     for line in lines:
-        print(f"{heading:<{HEADING}} {line}")
+        print(f"{heading}{' ' * (HEADING - cell_len(heading))} {line}")
         heading = ""
 
 

@@ -6,12 +6,12 @@ import csv as csv_format
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from seqloom.cli.evaluate import tell_unknown
-from seqloom.cli.output import print_json, spell
+from seqloom.cli.output import note, print_json, spell
 from seqloom.cli.usage import Whole
 from seqloom.errors import DataError, SettingError
 
@@ -23,6 +23,7 @@ def predict(
     *,
     quantiles: str | None = None,
     horizon: Whole | None = None,
+    short_series: Literal["error", "skip"] = "error",
     csv: bool = False,
     json: bool = False,
 ) -> None:
@@ -44,11 +45,15 @@ def predict(
         file: File of records, or - for standard input.
         quantiles: Quantiles beside a forecast (0.05,0.5,0.95), in place of those it was trained with.
         horizon: Rows to forecast; another number than the trained one is refused.
+        short_series: What a series with too few rows does, when all others are forecast: end with an error, or be left
+            out and told.
         csv: Print a table with a header (csv).
         json: Print JSON lines, as it does by itself.
     """
     if csv and json:
         raise SettingError("give --csv or --json, not both")
+    if str(file) == "-" and short_series != "error":
+        raise SettingError("--short-series is for files: rows one by one are answered when there are enough of them")
     if str(file).startswith("--"):  # the price of taking "-" for an argument
         raise SettingError(f'there is no option "{file}"', help="see: seqloom predict --help")
     from seqloom.predict import load
@@ -56,7 +61,7 @@ def predict(
     predictor = load(run)
     options = {"quantiles": quantiles, "horizon": horizon}
     if str(file) != "-":
-        found = predictor.predict_file(file, **options)
+        found = predictor.predict_file(file, short_series=short_series, **options)
     elif hasattr(predictor.task, "stream"):
         found = _forecasts(predictor, sys.stdin.buffer, options, flat=csv)
     else:
@@ -67,6 +72,8 @@ def predict(
         for prediction in found:
             print_json(prediction, indent=None)
     tell_unknown(predictor.unknown)
+    if predictor.left_out:
+        note(f"left out: {predictor.left_out}")
 
 
 def _forecasts(predictor: Any, stream: IO[bytes], options: dict[str, Any], *, flat: bool) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,20 +10,26 @@ from numpy.typing import NDArray
 from seqloom.data.formats.base import counted
 from seqloom.data.numbers import SKIP, BadRows
 from seqloom.data.times import Frequency
-from seqloom.data.timestamps import written
+from seqloom.data.zones import Zone
 
 __all__ = ["LONGEST_HOLIDAY", "check_order", "check_steps", "places", "refuse_gaps"]
 
 Times = NDArray[np.datetime64]
 Rows = NDArray[np.int64]
+Several = Callable[[], str | None]
 
 LONGEST_HOLIDAY = 5
 """Business days in a row that may have no row: an exchange closed for a week. More are a gap."""
 HOUR = np.timedelta64(1, "h")
 
 
-def check_order(times: Times, rows: Rows, bad: BadRows, column: str, *, one_series: bool) -> None:
+def check_order(
+    times: Times, rows: Rows, bad: BadRows, column: str, zone: Zone, several: Several | None = None
+) -> None:
     """Refuses the rows [N] of a series whose time is not behind all times before it.
+
+    Args:
+        several: names the column that may tell several series apart, where all rows were taken for one series.
 
     Raises:
         DataError: a time stamp comes twice (D053) or out of order (D052), where ``bad`` skips no rows; or the times
@@ -40,7 +46,7 @@ def check_order(times: Times, rows: Rows, bad: BadRows, column: str, *, one_seri
     wrong = np.flatnonzero(late)
     repeats = len(stamps) - len(np.unique(stamps))
     if (np.diff(stamps) < np.timedelta64(0)).all():
-        message = f"the times run backwards: {written(stamps[1])} comes behind {written(stamps[0])}"
+        message = f"the times run backwards: {zone.written(stamps[1])} comes behind {zone.written(stamps[0])}"
         raise bad.error(int(rows[1]), "D052", message, column, "sort the file by time, the oldest row first")
     seen: dict[np.datetime64, int] = {}
     for index, stamp in enumerate(stamps[: int(wrong[0]) + 1] if not bad.skip else stamps):
@@ -48,13 +54,15 @@ def check_order(times: Times, rows: Rows, bad: BadRows, column: str, *, one_seri
             seen.setdefault(stamp, index)
             continue
         before = seen.get(stamp)
-        how = _order_help(stamps, index, before, repeats, one_series=one_series)
+        how = _order_help(stamps, index, before, repeats, several)
         if before is not None:
             line = bad.records.lines[int(rows[before])]
-            message = f"the time stamp {written(stamp)} occurs twice, first in line {line}"
+            message = f"the time stamp {zone.written(stamp)} occurs twice, first in line {line}"
             error = bad.error(int(rows[index]), "D053", message, column, how)
         else:
-            message = f"the time stamp {written(stamp)} is out of order: {written(latest[index])} stands before it"
+            message = (
+                f"the time stamp {zone.written(stamp)} is out of order: {zone.written(latest[index])} stands before it"
+            )
             error = bad.error(int(rows[index]), "D052", message, column, how)
         if len(wrong) * 2 >= len(rows):
             raise error
@@ -78,7 +86,7 @@ def places(times: Times | None, rows: Rows, lines: Rows, frequency: Frequency | 
 
 
 def check_steps(
-    times: Times, rows: Rows, good: NDArray[np.bool_], frequency: Frequency, bad: BadRows, column: str
+    times: Times, rows: Rows, good: NDArray[np.bool_], frequency: Frequency, bad: BadRows, column: str, zone: Zone
 ) -> None:
     """Refuses the rows that stand between two steps.
 
@@ -88,8 +96,8 @@ def check_steps(
     wrong = np.flatnonzero(~good)
     for index in wrong.tolist():
         message = (
-            f"the time stamp {written(times[rows[index]])} is off the step of the others, {frequency.describe()} "
-            f"from {written(times[rows[0]])} on ({counted(len(wrong), 'row')} of {len(rows):,})"
+            f"the time stamp {zone.written(times[rows[index]])} is off the step of the others, {frequency.describe()} "
+            f"from {zone.written(times[rows[0]])} on ({counted(len(wrong), 'row')} of {len(rows):,})"
         )
         help = f"{SKIP}; or name the step with --frequency, or bring the rows to equal steps first"
         error = bad.error(int(rows[index]), "D055", message, column, help)
@@ -99,7 +107,13 @@ def check_steps(
 
 
 def refuse_gaps(
-    times: Times | None, rows: Rows, positions: Rows, bad: BadRows, columns: Sequence[str], frequency: Frequency | None
+    times: Times | None,
+    rows: Rows,
+    positions: Rows,
+    bad: BadRows,
+    columns: Sequence[str],
+    frequency: Frequency | None,
+    zone: Zone,
 ) -> None:
     """Refuses time stamps that are missing between the rows of a series.
 
@@ -119,9 +133,8 @@ def refuse_gaps(
     if times is None or frequency is None:
         message = f"rows were left out between lines {bad.records.lines[before]} and {bad.records.lines[after]}"
         raise bad.error(after, "D054", f"{message}: {told}{more}", columns[0] if columns else None, help)
-    message = (
-        f"a gap: {written(times[after])} follows {written(times[before])}, but the step is {frequency.describe()}: "
-    )
+    where = f"{zone.written(times[after])} follows {zone.written(times[before])}"
+    message = f"a gap: {where}, but the step is {frequency.describe()}: "
     if _is_summer_time(times[before], times[after], times[after] - times[before] - _step(frequency)):
         help = f"{DAYLIGHT}; or {help}"
     raise bad.error(after, "D054", message + told + more, columns[0], help)
@@ -133,15 +146,17 @@ DAYLIGHT = (
 )
 
 
-def _order_help(stamps: Times, index: int, before: int | None, repeats: int, *, one_series: bool) -> str:
+def _order_help(stamps: Times, index: int, before: int | None, repeats: int, several: Several | None) -> str:
     """What to do about a time that is not behind the one before it."""
     step = np.median(np.diff(stamps).astype(np.int64)).astype("timedelta64[us]")
     if _is_summer_time(stamps[index - 1], stamps[index], stamps[index] - stamps[index - 1] - step):
         return f"{DAYLIGHT}; {SKIP}"
     if before is None:
         return f"sort the file by time; or {SKIP}"
-    if one_series and repeats > len(stamps) / 10:
-        return f"if the file holds several series, name the column that tells them apart with --series; or {SKIP}"
+    if several is not None and repeats > len(stamps) / 10:
+        name = several()
+        which = "the column that tells them apart with --series" if name is None else f"their column: --series {name}"
+        return f"if the file holds several series, name {which}; or {SKIP}"
     return f"delete one of the two; or {SKIP}, which keeps the first"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -12,7 +13,7 @@ from seqloom.data.records import Records
 from seqloom.data.timestamps import PARTS, looks_like_time, may_be_time
 from seqloom.errors import DataError, SettingError
 
-__all__ = ["Roles", "choose_roles"]
+__all__ = ["Roles", "choose_roles", "telling_apart"]
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "ds", "날짜", "시간", "일시")
 CLOCK_NAMES = (*TIME_NAMES, "t")
@@ -141,6 +142,30 @@ def _series(records: Records, times: tuple[str, ...], rest: Sequence[str]) -> st
         if (name in named and (different > 1 or not is_numeric(_sample(values)))) or (repeated and apart):
             return name
     return None
+
+
+def telling_apart(records: Records, roles: Roles) -> str | None:
+    """A column of whole numbers that may tell series apart, though nothing about it says so.
+
+    Each of its values has each time once at most, it has not many more values than a time has rows, and of such
+    columns the fewest.
+    """
+    stamps = list(zip(*(records.columns[name] for name in roles.time), strict=True))
+    most = 2 * max(Counter(stamps).values(), default=0)
+    found: dict[str, int] = {}
+    for name in records.columns:
+        values = records.columns[name]
+        different = len(set(values))
+        if name in roles.time or not 1 < different <= most or not all(map(_is_whole, values)):
+            continue
+        if len(set(zip(values, stamps, strict=True))) == len(values):
+            found[name] = different
+    return min(found, key=lambda name: found[name], default=None)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, written without a point."""
+    return str(value).strip().isdecimal()
 
 
 def _is_row_number(values: Sequence[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,13 +16,13 @@ from seqloom.data.numbers import BadRows
 from seqloom.data.order import check_order, check_steps, places, refuse_gaps
 from seqloom.data.read import require
 from seqloom.data.records import Records, Reject
-from seqloom.data.roles import Roles, choose_roles
+from seqloom.data.roles import Roles, choose_roles, telling_apart
 from seqloom.data.table import NumericTable, numeric_table, rows_of_series
 from seqloom.data.times import SEEN, Frequency, find_frequency
-from seqloom.data.timestamps import written
+from seqloom.data.zones import Zone
 from seqloom.errors import DataError
 
-__all__ = ["Missing", "Roles", "Series", "SeriesSet", "choose_roles", "read_series", "require_rows"]
+__all__ = ["Missing", "Roles", "Series", "SeriesSet", "choose_roles", "read_series"]
 
 Missing = Literal["error", "interpolate", "drop"]
 """What is done with missing values and missing time stamps: refused, filled along a line, or cut out."""
@@ -39,7 +40,7 @@ class Series:
     name: str
     """The value of the column that tells series apart; empty where there is one series."""
     times: NDArray[np.datetime64] | None
-    """[N], in microseconds; None where the table has no time."""
+    """[N], in microseconds, by the clock of ``SeriesSet.zone``; None where the table has no time."""
     values: NDArray[np.float64]
     """[N, C]."""
     past: NDArray[np.float64]
@@ -66,6 +67,8 @@ class SeriesSet:
     series: list[Series]
     frequency: Frequency | None
     """The step; None where the table has no time, or a single row in each series."""
+    zone: Zone
+    """By whose clock the times are."""
     categories: dict[str, tuple[str, ...]]
     """The categories of each covariate of words."""
     past_names: tuple[str, ...]
@@ -93,6 +96,7 @@ def read_series(
     bad_rows: str = "error",
     categories: Mapping[str, Sequence[str]] | None = None,
     days_first: bool | None = None,
+    zone: Zone | None = None,
 ) -> SeriesSet:
     """The series of a file.
 
@@ -106,23 +110,26 @@ def read_series(
             times that are none or are written otherwise, out of order or twice.
         categories: of each covariate of words, as training saw them; None to take them from the file.
         days_first: whether the day stands before the month in 1/2/2020, as training saw it; None to find it.
+        zone: by whose clock the times are kept, as training did; None to find it.
 
     Raises:
         DataError: a row does not fit, or something is missing and is to be refused.
     """
     require(records, roles.columns)
     bad = BadRows(records, bad_rows)
-    table = numeric_table(records, roles, bad, missing_value, categories, days_first)
+    table = numeric_table(records, roles, bad, missing_value, categories, days_first, zone)
     groups = rows_of_series(table.names, bad.good)
     where = roles.time[0] if roles.time else roles.targets[0]
     if table.times is not None:
+        several = partial(telling_apart, records, roles) if roles.series is None else None
         for rows in groups.values():
-            check_order(table.times, rows, bad, where, one_series=roles.series is None)
+            check_order(table.times, rows, bad, where, table.zone, several)
         groups = rows_of_series(table.names, bad.good)
-        frequency = frequency or _found_frequency(table.times, groups, bad, where)
+        frequency = frequency or _found_frequency(table.times, groups, bad, where, table.zone)
         if frequency is not None:
             for rows in groups.values():
-                check_steps(table.times, rows, places(table.times, rows, rows, frequency)[1], frequency, bad, where)
+                good = places(table.times, rows, rows, frequency)[1]
+                check_steps(table.times, rows, good, frequency, bad, where, table.zone)
             groups = rows_of_series(table.names, bad.good)
     else:
         frequency = None
@@ -130,33 +137,6 @@ def read_series(
     for name, rows in groups.items():
         made.add(name, rows)
     return made.result()
-
-
-def require_rows(data: SeriesSet, look_back: int, horizon: int = 0, *, every: bool = False) -> None:
-    """Checks that a series is long enough to forecast from, and to judge ``horizon`` rows of the forecast.
-
-    Args:
-        every: ask it of every series, not of one at least.
-
-    Raises:
-        DataError: it is too short (D058); names the rows that are needed and those that there are.
-    """
-    needed = look_back + horizon
-    shortest = min(data.series, key=len) if every else max(data.series, key=len)
-    if len(shortest) >= needed:
-        return
-    what = f"look-back {look_back:,}" + (f" + horizon {horizon:,}" if horizon else "")
-    whose = f'the series "{shortest.name}"' if shortest.name else "the series"
-    if not every and len(data.series) > 1:
-        whose = f"the longest of {len(data.series):,} series"
-    shorter = " (--look-back, --horizon)" if horizon else ""
-    raise DataError(
-        f"{whose} has {counted(len(shortest), 'row')}, but {needed:,} are needed: {what}",
-        code="D058",
-        file=data.file,
-        line=int(shortest.lines[-1]) or None,
-        help=f"give a longer series{', or a shorter look-back or horizon' if horizon else ''}{shorter}",
-    )
 
 
 class _Made:
@@ -194,7 +174,7 @@ class _Made:
         self.gaps += int((np.diff(positions) - 1).sum())
         self._count_holidays(rows, positions)
         if self.how == "error":
-            refuse_gaps(self.table.times, rows, positions, self.bad, self.roles.time, self.frequency)
+            refuse_gaps(self.table.times, rows, positions, self.bad, self.roles.time, self.frequency, self.table.zone)
             if empty.any():
                 self._refuse_missing()
         if self.how == "interpolate":
@@ -261,7 +241,7 @@ class _Made:
         if len(future) and self.table.times is not None and count:
             ahead = np.concatenate([rows[count - 1 : count], future])
             positions, _ = places(self.table.times, ahead, self.row_places, self.frequency)
-            refuse_gaps(self.table.times, ahead, positions, self.bad, self.roles.time, self.frequency)
+            refuse_gaps(self.table.times, ahead, positions, self.bad, self.roles.time, self.frequency, self.table.zone)
         return rows[:count], future
 
     def _one_hot(self, values: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
@@ -343,6 +323,7 @@ class _Made:
             roles=roles,
             series=self.series,
             frequency=self.frequency,
+            zone=table.zone,
             categories=table.categories,
             past_names=self._names(roles.past),
             known_names=self._names(roles.known),
@@ -376,7 +357,7 @@ class _Made:
 
 
 def _found_frequency(
-    times: NDArray[np.datetime64], groups: Mapping[str, Rows], bad: BadRows, column: str
+    times: NDArray[np.datetime64], groups: Mapping[str, Rows], bad: BadRows, column: str, zone: Zone
 ) -> Frequency | None:
     """The step of all series; None where no series has two rows."""
     stamps = [times[rows] for rows in groups.values() if len(rows) > 1]
@@ -388,7 +369,7 @@ def _found_frequency(
         steps = np.diff(times[longest])
         odd = int(np.flatnonzero(steps != steps[0])[0]) + 1
         message = (
-            f"the time stamps have no regular step: {written(times[longest[odd]])} lies "
+            f"the time stamps have no regular step: {zone.written(times[longest[odd]])} lies "
             f"{steps[odd - 1].astype('timedelta64[s]')} behind the one before it, and no step makes up half of all"
         )
         help = "bring the rows to equal steps first (an average an hour, say), or name the step with --frequency"

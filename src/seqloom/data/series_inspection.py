@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqloom.data.formats.base import counted, listed
 from seqloom.data.period import find_period
 from seqloom.data.records import Records
 from seqloom.data.roles import Roles, choose_roles
-from seqloom.data.series import read_series
-from seqloom.data.timestamps import written
+from seqloom.data.series import SeriesSet, read_series
 from seqloom.errors import DataError
 
-__all__ = ["SeriesInspection", "inspect_series"]
+__all__ = ["SeriesInspection", "StandIn", "inspect_series", "stand_ins"]
 
 STAND_INS = (-9999.0, -999.0, -99999.0)
 """Numbers that instruments write where they measured nothing."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A number far below all others of its column, which may stand for missing values."""
+
+    column: str
+    value: float
+    count: int
+
+    def describe(self) -> str:
+        """What a user should know."""
+        often = f"{self.value:g} occurs {counted(self.count, 'time')} in {self.column}, far below all else"
+        return f"{often}: if it stands for a missing value, pass --missing-value {self.value:g}"
 
 
 @dataclass(frozen=True)
@@ -42,8 +54,8 @@ class SeriesInspection:
     """Rows that are missing between others."""
     constant: tuple[str, ...]
     """Targets that never change."""
-    stand_in: tuple[str, float, int] | None
-    """A target, a number far below all its others that may stand for missing values, and how often it occurs."""
+    stand_ins: tuple[StandIn, ...]
+    """Numbers that may stand for missing values."""
     refused: str | None
     """What stands in the way of a training as the file is."""
 
@@ -65,10 +77,7 @@ class SeriesInspection:
             lines.append(f"{counted(self.missing, 'value')} missing, {counted(self.gaps, 'row')} missing in gaps")
         if self.constant:
             lines.append(f"constant: {listed(self.constant)} (MASE is undefined there)")
-        if self.stand_in is not None:
-            name, value, count = self.stand_in
-            often = f"{value:g} occurs {counted(count, 'time')} in {name}, far below all else"
-            lines.append(f"{often}: if it stands for a missing value, pass --missing-value {value:g}")
+        lines += [each.describe() for each in self.stand_ins]
         if self.refused is not None:
             lines.append(self.refused)
         return lines
@@ -76,7 +85,7 @@ class SeriesInspection:
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON can hold it."""
         found = {**vars(self), "constant": list(self.constant)}
-        found["stand_in"] = None if self.stand_in is None else list(self.stand_in)
+        found["stand_ins"] = [asdict(each) for each in self.stand_ins]
         roles = self.roles.to_json()
         return {**found, "roles": {name: list(v) if isinstance(v, tuple) else v for name, v in roles.items()}}
 
@@ -93,10 +102,11 @@ def inspect_series(records: Records, roles: Roles | None = None) -> SeriesInspec
         data = read_series(records, roles)
     except DataError as error:
         refused = f"{error.code} at line {error.line}: {error.message}" if error.line else error.message
+        refused += f" (help: {error.help})" if error.help else ""
         try:
             data = read_series(records, roles, missing="drop", bad_rows="skip")
         except DataError:  # nothing is left to count; the first fault says why
-            return SeriesInspection(roles, 0, len(records), None, None, None, 1, 0, 0, (), None, refused)
+            return SeriesInspection(roles, 0, len(records), None, None, None, 1, 0, 0, (), (), refused)
     values = [series.values for series in data.series]
     lowest = [min(float(array[:, channel].min()) for array in values) for channel in range(len(roles.targets))]
     highest = [max(float(array[:, channel].max()) for array in values) for channel in range(len(roles.targets))]
@@ -106,23 +116,27 @@ def inspect_series(records: Records, roles: Roles | None = None) -> SeriesInspec
         roles=roles,
         series=len({series.name for series in data.series}),
         rows=len(records),
-        first=written(min(each[0] for each in times)) if times else None,
-        last=written(max(each[-1] for each in times)) if times else None,
+        first=data.zone.written(min(each[0] for each in times)) if times else None,
+        last=data.zone.written(max(each[-1] for each in times)) if times else None,
         frequency=None if data.frequency is None else data.frequency.describe(),
         period=find_period(values, seasons),
         missing=data.missing,
         gaps=data.gaps,
         constant=tuple(name for name, low, high in zip(roles.targets, lowest, highest, strict=True) if low == high),
-        stand_in=_stand_in(np.concatenate(values), roles.targets),
+        stand_ins=tuple(stand_ins(data)),
         refused=refused,
     )
 
 
-def _stand_in(values: NDArray[np.float64], targets: tuple[str, ...]) -> tuple[str, float, int] | None:
-    """The first target [N, C] whose least value is one of STAND_INS, further below the others than they span."""
-    for name, column in zip(targets, values.T, strict=True):
-        least = float(column.min())
-        others = column[column != least]
-        if least in STAND_INS and len(others) and others.min() - least > others.max() - others.min():
-            return name, least, len(column) - len(others)
-    return None
+def stand_ins(data: SeriesSet) -> list[StandIn]:
+    """The columns whose least value is one of STAND_INS, further below all others than they span."""
+    found = []
+    kinds = (("values", data.roles.targets), ("past", data.past_names), ("known", data.known_names))
+    for kind, names in kinds:
+        rows = np.concatenate([getattr(series, kind) for series in data.series])
+        for name, column in zip(names, rows.T, strict=True):
+            least = float(column.min())
+            others = column[column != least]
+            if least in STAND_INS and len(others) and others.min() - least > others.max() - others.min():
+                found.append(StandIn(name, least, len(column) - len(others)))
+    return found

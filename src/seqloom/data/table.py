@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from seqloom.data.numbers import BadRows, category_codes, is_numeric, numbers, present
 from seqloom.data.records import Records
 from seqloom.data.roles import Roles
-from seqloom.data.timestamps import compose_times, parse_times
+from seqloom.data.timestamps import Refuse, compose_times, parse_times
+from seqloom.data.zones import Zone
+from seqloom.errors import DataError
 
-__all__ = ["NumericTable", "numeric_table", "rows_of_series"]
+__all__ = ["NumericTable", "numeric_table", "rows_of_series", "times_of"]
 
 Rows = NDArray[np.int64]
 
@@ -22,6 +25,8 @@ class NumericTable(NamedTuple):
     """The columns of a file as arrays, R rows."""
 
     times: NDArray[np.datetime64] | None
+    """By the clock of ``zone``; None where the table has no time."""
+    zone: Zone
     names: list[str]
     """The series of each row."""
     values: NDArray[np.float64]
@@ -37,16 +42,14 @@ def numeric_table(
     missing_value: float | None,
     known: Mapping[str, Sequence[str]] | None,
     days_first: bool | None = None,
+    zone: Zone | None = None,
 ) -> NumericTable:
     """The columns of a file as arrays; a covariate of words becomes the numbers of its categories."""
     times = None
-    if len(roles.time) == 1:
-        values = records.columns[roles.time[0]]
-        where: dict[str, Any] = {"file": records.file, "lines": records.lines, "column": roles.time[0]}
-        times = parse_times(values, **where, refuse=bad.refuse, days_first=days_first)
-    elif roles.time:
-        parts = {name: records.columns[name] for name in roles.time}
-        times = compose_times(parts, file=records.file, lines=records.lines, refuse=bad.refuse)
+    if roles.time:
+        stamps = {name: records.columns[name] for name in roles.time}
+        where: dict[str, Any] = {"file": records.file, "lines": records.lines, "refuse": bad.refuse}
+        times, zone = times_of(stamps, **where, days_first=days_first, zone=zone)
     columns = (*roles.targets, *roles.past, *roles.known)
     arrays, categories = [], {}
     for column in columns:
@@ -62,7 +65,45 @@ def numeric_table(
             if not present(value):
                 bad.refuse(index, bad.error(index, "D056", "the name of the series is missing", roles.series))
             names[index] = str(value).strip()
-    return NumericTable(times, names, np.stack(arrays, axis=-1), columns, categories)
+    return NumericTable(times, zone or Zone(), names, np.stack(arrays, axis=-1), columns, categories)
+
+
+def times_of(
+    columns: Mapping[str, Sequence[Any]],
+    *,
+    file: str | Path,
+    lines: Sequence[int],
+    refuse: Refuse | None = None,
+    days_first: bool | None = None,
+    zone: Zone | None = None,
+) -> tuple[NDArray[np.datetime64], Zone]:
+    """The times [R] of a column of stamps, or of columns of years, months ..., and the zone by whose clock they are.
+
+    Args:
+        columns: the name of each column to its values.
+        zone: that of the training; None to find it.
+
+    Raises:
+        DataError: as ``parse_times`` and ``compose_times`` say; or here the times tell an offset and those of the
+            training did not, or the other way round (D051): which instants they mean could only be guessed.
+    """
+    if len(columns) > 1:
+        return compose_times(columns, file=file, lines=lines, refuse=refuse), Zone()
+    ((name, values),) = columns.items()
+    times, found = parse_times(values, file=file, lines=lines, column=name, refuse=refuse, days_first=days_first)
+    there = np.flatnonzero(~np.isnat(times))
+    if zone is not None and len(there) and (zone.offset is None) != (found.offset is None):
+        here = f'the time "{values[there[0]]}" has {"no" if found.offset is None else "an"} offset from UTC'
+        raise DataError(
+            f"{here}, and those of the training had {'none' if zone.offset is None else 'one'}",
+            code="D051",
+            file=file,
+            line=lines[int(there[0])],
+            column=name,
+            help=f"write the times as in training: 2020-01-31 10:20{zone.suffix}",
+        )
+    zone = found if zone is None else zone
+    return zone.local(times), zone
 
 
 def _is_words(values: Sequence[Any], column: str, known: Mapping[str, Sequence[str]] | None) -> bool:

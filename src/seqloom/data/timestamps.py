@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from seqloom.data.zones import Zone
 from seqloom.errors import DataError
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "may_be_time",
     "order_of_days",
     "parse_times",
-    "written",
 ]
 
 Refuse = Callable[[int, DataError], None]
@@ -86,14 +86,6 @@ def order_of_days(values: Sequence[Any]) -> bool | None:
     return False if any(int(match["month"]) > 12 for match in matches) else None
 
 
-def written(time: np.datetime64) -> str:
-    """A time without the parts that are zero behind it: ``2020-01-31``, ``2020-01-31 10:20``."""
-    text = str(time.astype("datetime64[us]")).replace("T", " ")
-    for ending in (".000000", ":00", " 00:00"):
-        text = text.removesuffix(ending)
-    return text
-
-
 def parse_times(
     values: Sequence[Any],
     *,
@@ -102,8 +94,8 @@ def parse_times(
     column: str,
     refuse: Refuse | None = None,
     days_first: bool | None = None,
-) -> NDArray[np.datetime64]:
-    """The times [N] of a column, in microseconds; those with an offset are taken to UTC.
+) -> tuple[NDArray[np.datetime64], Zone]:
+    """The times [N] of a column, in microseconds, those with an offset in UTC; and the zone that they were written in.
 
     The first value tells how all are written: the date (year first or last, month, quarter), the mark in it, with
     minutes, with seconds, with an offset. Day and month before the year are told apart by the days after the 12th.
@@ -128,10 +120,10 @@ def parse_times(
         if match is None:
             bad(index, *_unlike(texts[index], texts[first]))
     if style is None:
-        return np.full(len(texts), np.datetime64("NaT", "us"))
+        return np.full(len(texts), np.datetime64("NaT", "us")), Zone()
     fast = _fast(style, texts) if all(matches) else None
     if fast is not None:
-        return fast
+        return fast, Zone()
     good = [match if match is not None else matches[first] for match in matches]
     columns = zip(*(match.groups() for match in good if match), strict=True)
     groups: dict[str, Sequence[Any]] = dict(zip(style[1].groupindex, columns, strict=True))
@@ -142,7 +134,7 @@ def parse_times(
         if matches[index] is not None:
             bad(index, "D050", f'the time "{texts[index]}" is on no calendar or clock', "correct the date or the hour")
     times[np.array([match is None for match in matches]) | ~valid] = np.datetime64("NaT")
-    return times
+    return times, _zone(groups, style[0])
 
 
 def compose_times(
@@ -284,6 +276,13 @@ def _assembled(groups: Mapping[str, Sequence[Any]], style: str) -> tuple[NDArray
     if any(fraction for fraction in groups.get("fraction", ())):
         micros += np.array([int((fraction or "0").ljust(6, "0")) for fraction in groups["fraction"]], dtype=np.int64)
     return dates.astype("datetime64[us]") + micros.astype("timedelta64[us]"), valid
+
+
+def _zone(groups: Mapping[str, Sequence[Any]], style: str) -> Zone:
+    """The zone of times by their parts; what counts from 1970 counts in UTC."""
+    if style in ("seconds", "milliseconds"):
+        return Zone(0)
+    return Zone.common(map(_offset, set(groups["zone"]))) if "zone" in groups else Zone()
 
 
 def _offset(zone: str) -> int:

@@ -5,8 +5,9 @@ Arrays in, arrays out; each sees the rows before the origin and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,8 @@ Array = NDArray[np.floating]
 
 PENALTY = 1e-3
 """Strength of the ridge, as a share of the mean square of what is read: enough to make the system solvable."""
+PIECE = 20_000
+"""Windows of one channel that are taken together: between two pieces the clock is looked at."""
 
 
 def naive(values: Array, horizon: int) -> Array:
@@ -86,13 +89,22 @@ class Ridge:
     Attributes:
         weights: float64 [T, F].
         bias: float64 [F].
+        share: of the windows of the series, those that it was fitted to; 1 is all.
     """
 
     weights: NDArray[np.float64]
     bias: NDArray[np.float64]
+    share: float = 1.0
 
     @classmethod
-    def fit(cls, arrays: Iterable[Array], look_back: int, horizon: int, penalty: float = PENALTY) -> Self:
+    def fit(
+        cls,
+        arrays: Sequence[Array],
+        look_back: int,
+        horizon: int,
+        penalty: float = PENALTY,
+        seconds: float | None = None,
+    ) -> Self:
         """Fits the map to every window of the series, in closed form and without laying out any window.
 
         Args:
@@ -100,32 +112,35 @@ class Ridge:
             look_back: T.
             horizon: F.
             penalty: the ridge, as a share of the mean square of what is read.
+            seconds: begin no further piece of the series after this time; they are taken in random order.
 
         Raises:
             ShapeError: no series is as long as one window; says how long they are.
         """
-        rows = look_back + horizon
-        products, sums = np.zeros((rows, rows)), np.zeros(rows)
-        longest, count = 0, 0
-        for values in arrays:
-            longest = max(longest, check("values", values, "N C")["N"])
-            if len(values) >= rows:
-                for channel in np.asarray(values, np.float64).T:
-                    of_channel = _products(channel - channel.mean(), rows, look_back - 1)
-                    products += of_channel[0]
-                    sums += of_channel[1]
-                    count += len(channel) - rows + 1
-        if not count:
+        rows, start = look_back + horizon, perf_counter()
+        pieces = _pieces(arrays, rows)
+        if not pieces:
+            longest = max((len(values) for values in arrays), default=0)
             raise ShapeError(
                 f"the longest series has {longest} rows; look-back {look_back} and horizon {horizon} need {rows}"
             )
+        products, sums, count = np.zeros((rows, rows)), np.zeros(rows), 0
+        for number in np.random.default_rng(0).permutation(len(pieces)).tolist():
+            piece = pieces[number].astype(np.float64)
+            of_piece = _products(piece - piece.mean(), rows, look_back - 1)
+            products += of_piece[0]
+            sums += of_piece[1]
+            count += len(piece) - rows + 1
+            if seconds is not None and perf_counter() - start > seconds:
+                break
         means = sums / count
         # With the means out, the bias need not be solved for.
         centred = products / count - means[:, np.newaxis] * means
         read = centred[:look_back, :look_back]
         ridge = penalty * np.trace(read) / look_back or 1.0  # 1: a constant series, where all products are 0
         weights = np.linalg.solve(read + ridge * np.eye(look_back), centred[:look_back, look_back:])
-        return cls(weights.astype(np.float64), means[look_back:] - means[:look_back] @ weights)
+        share = count / sum(len(piece) - rows + 1 for piece in pieces)
+        return cls(weights.astype(np.float64), means[look_back:] - means[:look_back] @ weights, share)
 
     def forecast(self, values: Array) -> NDArray[np.float64]:
         """Forecasts [B, F, C] of look-backs [B, T, C]."""
@@ -133,6 +148,16 @@ class Ridge:
         last = values[:, -1:].astype(np.float64)
         moved = (values - last).transpose(0, 2, 1)  # [B, C, T]
         return (moved @ self.weights + self.bias).transpose(0, 2, 1) + last
+
+
+def _pieces(arrays: Sequence[Array], rows: int) -> list[Array]:
+    """Each channel of arrays [N, C] in pieces [n], views, in which every window of so many rows stands once."""
+    found = []
+    for values in arrays:
+        check("values", values, "N C")
+        for start in range(0, len(values) - rows + 1, PIECE):
+            found += list(values[start : start + PIECE + rows - 1].T)
+    return found
 
 
 def _products(values: NDArray[np.float64], rows: int, last: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from seqloom.data.records import Reject
 from seqloom.data.series import Series, SeriesSet
 from seqloom.data.windows import SeriesWindows, series_windows
+from seqloom.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Batch", "Epoch", "Part", "Windows", "by_name", "cut", "with_gaps_closed"]
+__all__ = ["Batch", "Epoch", "Part", "Windows", "by_name", "cut", "too_short", "with_gaps_closed"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -89,6 +90,21 @@ def cut(data: SeriesSet, split: float, test: float, least: int) -> tuple[Part, P
     return Part(data, sides[0], sides[1]), Part(data, sides[1], sides[2]), Part(data, sides[2], sides[3])
 
 
+def too_short(part: Part, look_back: int, horizon: int, *, chosen: bool) -> DataError:
+    """What is wrong with a part none of whose series is as long as one window; ``chosen``: the look-back is known."""
+    series, number = part.data.series, int(np.argmax(part.end))
+    rows, whole = part.end[number], len(series[number])
+    pieces = "piece" if len({each.name for each in series}) < len(series) else "series"
+    of = f" of its {whole:,} rows up to the end of this part" if rows < whole else " rows"
+    reads = f"look-back {look_back:,} and horizon {horizon:,}" if chosen else f"horizon {horizon:,}"
+    return DataError(
+        f"the longest {pieces} has {rows:,}{of}; {reads} need at least {look_back + horizon:,}",
+        code="D058",
+        file=part.file,
+        help="give more rows, or a smaller --look-back or --horizon (or --split and --test)",
+    )
+
+
 class Batch(NamedTuple):
     """Windows in the units of the model, B of them.
 
@@ -138,15 +154,19 @@ class Windows:
         """Some of the windows."""
         return Windows(**{**vars(self), "index": self.index[chosen]})
 
+    def rows(self, index: Index) -> NDArray[np.float32]:
+        """The windows at ``index`` [B, 2] in the units of the model, [B, T+F, C+P+K]."""
+        found = self.scaled.gather(index)
+        if self.first is not None:
+            found[:, 0, : self.widths[0]] = self.first
+        return found
+
     def gather(self, index: Index) -> Batch:
         """The windows at ``index`` [B, 2] as the model reads them."""
         import torch
 
-        rows = self.scaled.gather(index)  # [B, T+F, C+P+K]
         targets, past, known = self.widths
-        if self.first is not None:
-            rows[:, 0, :targets] = self.first
-        both = torch.from_numpy(rows)
+        both = torch.from_numpy(self.rows(index))
         return Batch(
             both[..., :targets].contiguous(),
             both[:, : self.look_back, targets : targets + past].contiguous() if past else None,

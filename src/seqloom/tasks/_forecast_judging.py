@@ -1,35 +1,30 @@
-"""Forecasts of whole parts, held against what came: metrics, baselines, and what the report shows."""
+"""Forecasts of whole parts, held against what came: metrics, and what the report shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from time import perf_counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqloom.models import simple_forecasts as simple
 from seqloom.tasks._conformal import GRID, Conformal
+from seqloom.tasks._forecast_baselines import Rule, scales_of, simple_rules
 from seqloom.tasks._forecast_data import Windows
 from seqloom.tasks._forecast_preparation import Preparation
 from seqloom.tasks._forecast_scores import CENTRAL, Errors, Spread, block_error
-from seqloom.tasks.base import Evaluation, Score
+from seqloom.tasks.base import Evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from seqloom.models.forecasters.base import Forecaster
 
-__all__ = ["TOLD", "Judge", "baseline_scores", "errors_of_rule", "simple_rules"]
+__all__ = ["Judge", "loss_of"]
 
 Array = NDArray[np.float64]
-Index = NDArray[np.int64]
-Rule = Callable[[Windows, Index], NDArray[np.floating[Any]]]
 
-TOLD = ("mae", "rmse", "mase", "smape", "pinball", "coverage")
-"""Metrics of the verdict beside its own."""
 SAMPLES, WORST = 6, 3
 MOST_CALIBRATED = 2_000_000
 """Values that the coverage of all intervals is counted on."""
@@ -160,79 +155,6 @@ def loss_of(loss: str, levels: Sequence[float], said: Any, truth: Any) -> Any:
     return (wanted * error).maximum((wanted - 1) * error).mean()
 
 
-def scales_of(windows: Windows, index: Index, preparation: Preparation) -> Array:
-    """The scale of MASE of each window, [B, C]."""
-    series = windows.part.data.series
-    numbers, places = np.unique(index[:, 0], return_inverse=True)
-    return np.stack([preparation.scale_of(series[number].name) for number in numbers.tolist()])[places.reshape(-1)]
-
-
-def simple_rules(windows: Windows, period: int) -> dict[str, Rule]:
-    """The baselines that learn nothing, by name; the seasonal one where every origin has a season before it."""
-    horizon = windows.horizon
-    rules: dict[str, Rule] = {
-        "naive": lambda w, index: simple.naive(w.history(index, 1), horizon),
-        "drift": lambda w, index: simple.drift(w.history(index), horizon),
-    }
-    starts = windows.index[:, 1] + windows.look_back
-    if period > 1 and (starts >= period).all():
-        season: Rule = lambda w, index: simple.seasonal_naive(w.history(index, period), horizon, period)  # noqa: E731
-        rules = {f"seasonal naive ({period:,})": season, **rules}
-    return rules
-
-
-def baseline_scores(
-    train: Windows, judged: Windows, preparation: Preparation, metric: str, *, seconds: float | None
-) -> list[Score]:
-    """Naive, seasonal naive, drift and a linear model on the same windows, the best first."""
-    from threadpoolctl import threadpool_limits
-
-    # On a machine with other work to do, two threads that wait for each other were seen to take 40 times as long.
-    with threadpool_limits(1, user_api="blas"):
-        start = perf_counter()
-        linear = _fitted_line(train, preparation)
-        found = [_score("linear, same look-back", linear, judged, preparation, metric)]
-        found[0] = replace(found[0], seconds=round(perf_counter() - start, 1))
-        for name, rule in simple_rules(judged, preparation.period).items():
-            found.append(_score(name, rule, judged, preparation, metric))
-    return sorted(found, key=lambda score: score.value)
-
-
-def errors_of_rule(rule: Rule, windows: Windows, preparation: Preparation) -> Errors:
-    """What a rule comes to on all windows."""
-    errors = Errors(preparation.deviations)
-    for index in windows.chunks():
-        errors.add(rule(windows, index), windows.truth(index), scales_of(windows, index, preparation))
-    return errors
-
-
-def _score(name: str, rule: Rule, windows: Windows, preparation: Preparation, metric: str) -> Score:
-    found = errors_of_rule(rule, windows, preparation).metrics()
-    value, told = found[metric], {each: found[each] for each in TOLD if each in found and each != metric}
-    return Score(name, float("nan") if value is None else value, metrics=told)
-
-
-def _fitted_line(train: Windows, preparation: Preparation) -> Rule:
-    """A linear map of the look-back, the same for all targets, fitted to the training part by least squares."""
-    part = train.part
-    arrays = [
-        preparation.targets.apply(series.values)[a:b]
-        for series, a, b in zip(part.data.series, part.begin, part.end, strict=True)
-        if b > a
-    ]
-    ridge = simple.Ridge.fit(arrays, train.look_back, train.horizon)
-
-    def rule(windows: Windows, index: Index) -> Array:
-        batch = windows.gather(index).values.numpy()[:, : windows.look_back]
-        count, time, targets = batch.shape
-        # One product of all: as [1, T, B*C] the windows of a batch are channels of one.
-        said = ridge.forecast(batch.transpose(1, 0, 2).reshape(1, time, count * targets))
-        forecast = said.reshape(-1, count, targets).transpose(1, 0, 2)[..., None]  # [B, F, C, 1]
-        return preparation.undo(forecast, windows.history(index, 1)[:, 0])[..., 0]
-
-    return rule
-
-
 def _error(errors: Errors, windows: Windows, targets: int) -> float | None:
     by_target = errors.windows_by_target()  # [W, C]
     each = by_target[:, 0] if targets == 1 else (by_target / errors.deviations).mean(axis=1)
@@ -336,7 +258,7 @@ class _Details:
         times = None
         if series.times is not None:
             rows = series.times[origin - shown : origin + windows.horizon]
-            times = [str(time) for time in np.datetime_as_string(rows, unit="s")]
+            times = judge.preparation.zone.iso(rows)
         return {
             "series": series.name,
             "target": self.targets[target],

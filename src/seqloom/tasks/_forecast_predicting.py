@@ -8,56 +8,82 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqloom.data.formats.base import counted, listed
 from seqloom.data.records import Records
 from seqloom.data.series import Series
 from seqloom.data.timestamps import PARTS
+from seqloom.data.zones import Zone
 from seqloom.errors import DataError, SettingError
+from seqloom.tasks._forecast_baselines import errors_of_rules, linear_rule, simple_rules
 from seqloom.tasks._forecast_data import Batch, Part, Windows, by_name, last_rows
-from seqloom.tasks._forecast_judging import Judge, errors_of_rule, simple_rules
+from seqloom.tasks._forecast_judging import Judge
 
 if TYPE_CHECKING:
     from torch import nn
 
     from seqloom.tasks.forecast import Forecast
 
-__all__ = ["backtest", "last_windows", "named", "predict", "rows", "table"]
+__all__ = ["backtest", "last_windows", "left_out", "named", "predict", "rows", "table"]
 
 Array = NDArray[np.float64]
 
 
 def last_windows(task: Forecast, data: Part) -> list[Series]:
-    """The last T rows of each series.
+    """The last T rows of each series that has so many, and what it must have behind them.
 
     Raises:
-        DataError: a series has fewer (D058), or too few rows known in advance behind its end.
+        DataError: no series has (D058).
     """
-    found = [data.data.series[numbers[-1]] for numbers in by_name(data.data).values()]
-    for series in found:
-        _require(task, series, data.file)
+    ends = _ends(data)
+    found = [series for series in ends if not _lacks(task, series)]
+    error = None if found else left_out(task, data)
+    if error is not None:
+        raise error
     return [last_rows(series, task.settings.look_back) for series in found]
 
 
-def _require(task: Forecast, series: Series, file: str) -> None:
+def left_out(task: Forecast, data: Part) -> DataError | None:
+    """What is wrong with the series that ``last_windows`` left out, as one error; None where it left out none."""
+    ends = _ends(data)
+    lacking = [(series, lack) for series in ends if (lack := _lacks(task, series))]
+    if not lacking:
+        return None
+    told = listed([f'"{series.name}" {lack}' if series.name else lack for series, lack in lacking], 20)
+    whose = f"{len(lacking):,} of {len(ends):,} series have" if len(ends) > 1 else "the series has"
+    rest = "the others were forecast; --short-series skip leaves such series out without an error"
+    first = lacking[0][0]
+    return DataError(
+        f"{whose} too few rows to be forecast from: {told}",
+        code="D058",
+        file=data.file,
+        line=int(first.lines[-1]) or None if len(first) else None,
+        help=f"{_wanted(task)}{f'; {rest}' if len(lacking) < len(ends) else ''}",
+    )
+
+
+def _ends(data: Part) -> list[Series]:
+    """The last piece of each series."""
+    return [data.data.series[numbers[-1]] for numbers in by_name(data.data).values()]
+
+
+def _lacks(task: Forecast, series: Series) -> str:
+    """How many of the rows that a forecast reads a series has, if it has too few; else nothing."""
     look_back, horizon = task.settings.look_back, task.settings.horizon
-    name = f'series "{series.name}"' if series.name else "the series"
-    line = int(series.lines[-1]) or None if len(series) else None
     if len(series) < look_back:
-        raise DataError(
-            f"a forecast reads {look_back:,} rows, and {name} has {len(series):,} without a gap at its end",
-            code="D058",
-            file=file,
-            line=line,
-            help=f"give at least the last {look_back:,} rows of it",
-        )
+        return f"{len(series):,} of {look_back:,} without a gap at its end"
     ahead = len(series.known) - len(series)
     if task.roles is not None and task.roles.known and ahead < horizon:
-        raise DataError(
-            f"{horizon:,} rows known in advance are needed behind the end of {name}, and there are {ahead:,}",
-            code="D058",
-            file=file,
-            line=line,
-            help=f"add rows with {', '.join(task.roles.known)} and no {task.roles.targets[0]}",
-        )
+        return f"{ahead:,} of {horizon:,} known in advance behind its end"
+    return ""
+
+
+def _wanted(task: Forecast) -> str:
+    """What a user should give."""
+    told = f"give at least the last {task.settings.look_back:,} rows"
+    if task.roles is None or not task.roles.known:
+        return told
+    known = f"with {', '.join(task.roles.known)} and no {task.roles.targets[0]}"
+    return f"{told}, and behind them {counted(task.settings.horizon, 'row')} {known}"
 
 
 def predict(
@@ -134,7 +160,7 @@ def named(
     if times is None:
         found["step"] = list(range(1, len(forecast) + 1))
     else:
-        found["time"] = iso(times)
+        found["time"] = task.preparation.zone.iso(times)
     for number, target in enumerate(task.settings.target):
         found[target] = _digits(forecast[:, number])
         for place, level in enumerate(levels):
@@ -149,13 +175,6 @@ def rows(prediction: Mapping[str, Any], horizon: int) -> Iterator[dict[str, Any]
         values = {name: value[step] if isinstance(value, list) else value for name, value in prediction.items()}
         head: dict[str, Any] = {name: values.pop(name) for name in ("series", "origin", "time") if name in values}
         yield {**head, "step": step + 1, **values}
-
-
-def iso(times: NDArray[Any]) -> list[str]:
-    """Times as ISO 8601 has them, without seconds' fractions where there are none."""
-    whole = times.astype("datetime64[s]")
-    exact = bool((whole == times).all())
-    return [str(time) for time in np.datetime_as_string(whole if exact else times)]
 
 
 def _digits(values: Array) -> list[float]:
@@ -173,7 +192,7 @@ def table(task: Forecast, windows: Windows, place: int) -> dict[str, list[Any]]:
     ahead = windows.horizon if roles.known else 0
     found: dict[str, list[Any]] = {}
     if whole.times is not None:
-        found |= _time_columns(roles.time, whole.times[start : stop + ahead])
+        found |= _time_columns(roles.time, whole.times[start : stop + ahead], task.preparation.zone)
     if roles.series is not None:
         found[roles.series] = [whole.name] * (windows.look_back + ahead)
     for column, name in enumerate(roles.targets):
@@ -183,9 +202,9 @@ def table(task: Forecast, windows: Windows, place: int) -> dict[str, list[Any]]:
     return found | _columns(roles.known, whole.known[start : stop + ahead], categories, 0)
 
 
-def _time_columns(names: Sequence[str], times: NDArray[Any]) -> dict[str, list[Any]]:
+def _time_columns(names: Sequence[str], times: NDArray[Any], zone: Zone) -> dict[str, list[Any]]:
     if len(names) == 1:
-        return {names[0]: iso(times)}
+        return {names[0]: zone.iso(times)}
     units = dict(zip(PARTS, ("Y", "M", "D", "h", "m", "s"), strict=True))
     above = dict(zip(PARTS, (None, "Y", "M", "D", "h", "m"), strict=True))
     found: dict[str, list[Any]] = {}
@@ -228,12 +247,14 @@ def backtest(task: Forecast, model: nn.Module, data: Part, origins: int) -> dict
     windows = task.encode(fresh).thinned(origins)
     evaluation = task.evaluate(model, windows, details=True)
     found: dict[str, Any] = {"origins": len(windows), "count": evaluation.count, **evaluation.metrics}
-    found["baselines"] = []
-    for name, rule in simple_rules(windows, task.preparation.period).items():
-        errors = errors_of_rule(rule, windows, task.preparation)
-        found["baselines"].append({"name": name, **errors.metrics()})
+    rules = simple_rules(windows, task.preparation.period)
+    if task.linear is not None:
+        rules |= linear_rule(task.linear, task.preparation)
+    errors, _ = errors_of_rules(rules, windows, task.preparation)
+    found["baselines"] = [{"name": name, **each.metrics()} for name, each in errors.items()]
     found["baselines"].sort(key=lambda row: row[task.metric])
-    evaluation.details["forecast"]["notes"] += [note] if note else []
+    without = "" if task.linear is not None else "the linear rule is not shown: the run did not keep it"
+    evaluation.details["forecast"]["notes"] += filter(None, (without, note))
     return {**found, **evaluation.details}
 
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from seqloom.data.formats.base import listed
 from seqloom.data.period import find_period
 from seqloom.data.series import Series, SeriesSet
+from seqloom.data.series_inspection import stand_ins
 from seqloom.data.times import Frequency, calendar_features
-from seqloom.data.timestamps import written
 from seqloom.data.transforms import Pipeline
 from seqloom.data.windows import SeriesWindows
+from seqloom.data.zones import Zone
 from seqloom.tasks._forecast_data import Part, Windows, by_name, with_gaps_closed
 from seqloom.tasks._forecast_scores import mase_scales
 
@@ -47,6 +48,7 @@ class Preparation:
 
     Attributes:
         frequency: of the rows; None where there are no times.
+        zone: by whose clock the times are.
         period: rows of a season; 1 where there is none.
         targets: transform and scale of the C targets.
         past: scale of the P past covariates; None where P is 0.
@@ -54,10 +56,11 @@ class Preparation:
         calendar: whether calendar features stand beside them.
         deviations: standard deviation of each target, as the file has it, [C]; 1 for a constant one.
         scales: the scale of MASE of each series [C], NaN where it is not defined; and under "" that of all.
-        until: the last time of each series that training or validation saw, in microseconds since 1970.
+        until: the last time of each series that training or validation saw, in microseconds since 1970 by the clock.
     """
 
     frequency: Frequency | None
+    zone: Zone
     period: int
     targets: Pipeline
     past: Pipeline | None
@@ -88,6 +91,7 @@ class Preparation:
         pieces = {name: [rows[number] for number in numbers] for name, numbers in by_name(data).items()}
         return cls(
             frequency=data.frequency,
+            zone=data.zone,
             period=period,
             targets=Pipeline(transform, scale).fit(filled),  # type: ignore[arg-type]  # settings allow no other word
             past=past,
@@ -159,6 +163,7 @@ class Preparation:
     def to_json(self) -> dict[str, Any]:
         return {
             "frequency": None if self.frequency is None else self.frequency.to_json(),
+            "offset": self.zone.offset,
             "period": self.period,
             "targets": self.targets.to_json(),
             "past": None if self.past is None else self.past.to_json(),
@@ -174,6 +179,7 @@ class Preparation:
         kept = {name: None if saved[name] is None else Pipeline.from_json(saved[name]) for name in ("past", "known")}
         return cls(
             frequency=None if saved["frequency"] is None else Frequency.from_json(saved["frequency"]),
+            zone=Zone(saved.get("offset")),
             period=saved["period"],
             targets=Pipeline.from_json(saved["targets"]),
             calendar=saved["calendar"],
@@ -200,7 +206,8 @@ def facts(data: SeriesSet) -> dict[str, str]:
     times = [each.times for each in series if each.times is not None]
     if times:
         step = f", {data.frequency.describe()}" if data.frequency else ""
-        span = f"{written(min(each[0] for each in times))} to {written(max(each[-1] for each in times))}"
+        ends = (min(each[0] for each in times), max(each[-1] for each in times))
+        span = " to ".join(map(data.zone.written, ends))
         found["time"] = f"{', '.join(roles.time)}{step}, {span}"
     if roles.series is not None:
         found["series"] = f"{len({each.name for each in series}):,} by {roles.series}"
@@ -208,6 +215,7 @@ def facts(data: SeriesSet) -> dict[str, str]:
     for name, columns in (("past", roles.past), ("known", roles.known)):
         if columns:
             found[name] = listed(columns, 10)
-    if data.notes:
-        found["note"] = "; ".join(data.notes)
+    notes = [*data.notes, *(each.describe() for each in stand_ins(data))]
+    if notes:
+        found["note"] = "; ".join(notes)
     return found

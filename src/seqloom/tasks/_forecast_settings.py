@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import model_validator
 
+from seqloom.errors import SettingError
 from seqloom.settings import (
     CellName,
     Columns,
@@ -20,7 +22,7 @@ from seqloom.settings import (
     TrainingSettings,
 )
 
-__all__ = ["ForecastSettings"]
+__all__ = ["ForecastSettings", "with_median"]
 
 
 class ForecastSettings(DataSettings, RecurrentSettings, TrainingSettings):
@@ -84,3 +86,18 @@ class ForecastSettings(DataSettings, RecurrentSettings, TrainingSettings):
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)):
             raise ValueError("the quantiles must be ascending, with 0.5 among them: 0.1,0.5,0.9")
         return self
+
+
+def with_median(quantiles: Sequence[float] | str) -> list[float]:
+    """Quantiles as a sorted list with the median among them.
+
+    Raises:
+        SettingError: one is no number.
+    """
+    given = quantiles.split(",") if isinstance(quantiles, str) else list(quantiles)
+    try:
+        return sorted({*map(float, given), 0.5})
+    except ValueError:
+        raise SettingError(
+            f'"{quantiles}" are no quantiles', help="write numbers between 0 and 1: 0.1,0.5,0.9"
+        ) from None

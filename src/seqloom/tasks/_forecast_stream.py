@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from seqloom.data.numbers import number_of, present
 from seqloom.data.order import places
+from seqloom.data.table import times_of
 from seqloom.data.times import SEEN
-from seqloom.data.timestamps import compose_times, parse_times, written
 from seqloom.errors import DataError, SettingError, nearest
 from seqloom.tasks import _forecast_predicting as predicting
 from seqloom.tasks._forecast_data import Batch
@@ -115,7 +115,7 @@ class Stream:
         forecast, raw = judge.turned(said, memory.last[None])
         bounds = judge.quantiles(raw, judge.levels)[0] if judge.levels else None
         found = predicting.named(task, name, ahead, forecast[0], bounds, judge.levels)
-        return {"origin": memory.seen if time is None else predicting.iso(np.array([time]))[0], **found}
+        return {"origin": memory.seen if time is None else task.preparation.zone.iso(np.array([time]))[0], **found}
 
     # --- the model ------------------------------------------------------------------------------------------------
 
@@ -202,12 +202,8 @@ class Stream:
         roles = self.task.roles
         if roles is None or not roles.time:
             return None
-        if len(roles.time) == 1:
-            values = [row[roles.time[0]]]
-            where: dict[str, Any] = {"file": FILE, "lines": [self.row], "column": roles.time[0]}
-            found = parse_times(values, **where, days_first=self.task.days_first)
-        else:
-            found = compose_times({name: [row[name]] for name in roles.time}, file=FILE, lines=[self.row])
+        stamp, task = {name: [row[name]] for name in roles.time}, self.task
+        found, _ = times_of(stamp, file=FILE, lines=[self.row], days_first=task.days_first, zone=task.zone)
         moment: np.datetime64 = found[0]
         return moment
 
@@ -244,10 +240,12 @@ class Stream:
         """Whether a row is the next one of its series; a gap is False, or an error."""
         if time is None or memory.time is None:
             return True
-        column = self.task.settings.time[0]
+        column, zone = self.task.settings.time[0], self.task.preparation.zone
         if time <= memory.time:
             code, what = ("D053", "occurs twice") if time == memory.time else ("D052", "is out of order")
-            raise self._bad(code, f"the time {written(time)} {what}: {written(memory.time)} was the last one", column)
+            raise self._bad(
+                code, f"the time {zone.written(time)} {what}: {zone.written(memory.time)} was the last one", column
+            )
         if self.task.frequency is None:
             return True
         order = np.arange(2)
@@ -255,10 +253,10 @@ class Stream:
         steps, good = places(stamps, order, order, self.task.frequency)
         if not good.all():
             step = self.task.frequency.describe()
-            raise self._bad("D055", f"the time {written(time)} is off the step of the others, {step}", column)
+            raise self._bad("D055", f"the time {zone.written(time)} is off the step of the others, {step}", column)
         missing = int(steps[1] - steps[0]) - 1
         if missing and self.task.settings.missing == "error":
-            message = f"{missing:,} rows are missing between {written(memory.time)} and {written(time)}"
+            message = f"{missing:,} rows are missing between {zone.written(memory.time)} and {zone.written(time)}"
             raise self._bad("D054", message, column, "train with --missing drop to begin anew behind a gap")
         return not missing
 

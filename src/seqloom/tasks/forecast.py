@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
-
-import numpy as np
 
 from seqloom import files
 from seqloom.data.formats.base import counted, listed
@@ -16,19 +15,29 @@ from seqloom.data.series import Series, read_series
 from seqloom.data.times import Frequency
 from seqloom.data.timestamps import order_of_days
 from seqloom.data.transforms import Pipeline
+from seqloom.data.zones import Zone
 from seqloom.errors import DataError, SettingError
 from seqloom.parts import part
-from seqloom.tasks._conformal import Conformal
-from seqloom.tasks._forecast_data import Epoch, Part, Windows, by_name, cut
-from seqloom.tasks._forecast_judging import TOLD, Judge, baseline_scores, loss_of
+from seqloom.tasks._conformal import ENOUGH, Conformal
+from seqloom.tasks._forecast_baselines import (
+    FITTING_SHARE,
+    TOLD,
+    baseline_scores,
+    fit_linear,
+    load_linear,
+    save_linear,
+)
+from seqloom.tasks._forecast_data import Epoch, Part, Windows, by_name, cut, too_short
+from seqloom.tasks._forecast_judging import Judge, loss_of
 from seqloom.tasks._forecast_preparation import Preparation, facts, first_season, usual_look_back
-from seqloom.tasks._forecast_settings import ForecastSettings
+from seqloom.tasks._forecast_settings import ForecastSettings, with_median
 from seqloom.tasks.base import Evaluation, Loss, Score, Task, Use
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from seqloom.data.inspect import Inspection
+    from seqloom.models.simple_forecasts import Ridge
     from seqloom.tasks._forecast_data import Batch
     from seqloom.tasks._forecast_stream import Stream
 
@@ -61,8 +70,10 @@ class Forecast(Task):
         self.frequency = Frequency.parse(settings.frequency) if settings.frequency else None
         self.categories: dict[str, tuple[str, ...]] | None = None
         self.days_first: bool | None = None
+        self.zone: Zone | None = None
         self.widths = (0, 0)
         self.conformal: Conformal | None = None
+        self.linear: Ridge | None = None
         self.found: dict[str, str] = {}
 
     @property
@@ -93,10 +104,11 @@ class Forecast(Task):
             bad_rows=s.bad_rows,
             categories=self.categories,
             days_first=self.days_first,
+            zone=self.zone,
         )
         Pipeline(s.transform).check(data)
         if self.categories is None:
-            self.categories, self.frequency = dict(data.categories), data.frequency
+            self.categories, self.frequency, self.zone = dict(data.categories), data.frequency, data.zone
             if len(self.roles.time) == 1:
                 self.days_first = order_of_days(records.columns[self.roles.time[0]])
             self.widths = (len(data.past_names), len(data.known_names))
@@ -108,10 +120,16 @@ class Forecast(Task):
         return Part.whole(data)
 
     def inputs(self, data: Part) -> list[Series]:
-        """The last piece of each series, as far as a forecast reads it."""
+        """The last piece of each series that is long enough, as far as a forecast reads it."""
         from seqloom.tasks import _forecast_predicting as predicting
 
         return predicting.last_windows(self, data)
+
+    def left_out(self, data: Part) -> DataError | None:
+        """What is wrong with the series that ``inputs`` left out."""
+        from seqloom.tasks import _forecast_predicting as predicting
+
+        return predicting.left_out(self, data)
 
     def records(self, data: Part, lines: Sequence[int], predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         from seqloom.tasks import _forecast_predicting as predicting
@@ -165,7 +183,7 @@ class Forecast(Task):
         self._require_rows(data, s.look_back)
         windows = self.preparation.windows(data, s.look_back, s.horizon)
         if not len(windows):
-            raise self._too_short(data, s.look_back)
+            raise too_short(data, s.look_back, s.horizon, chosen=True)
         return windows
 
     def kept(self, examples: Windows) -> list[Any]:
@@ -190,29 +208,13 @@ class Forecast(Task):
         task.days_first = saved.get("days_first")
         task.found = saved["found"]
         task.preparation = Preparation.from_json(saved)
-        task.frequency = task.preparation.frequency
-        task.conformal = Conformal.load(folder)
+        task.frequency, task.zone = task.preparation.frequency, task.preparation.zone
+        task.conformal, task.linear = Conformal.load(folder), load_linear(folder)
         return task
 
     def _require_rows(self, data: Part, look_back: int) -> None:
         if max(data.end, default=0) < look_back + self.settings.horizon:
-            raise self._too_short(data, look_back)
-
-    def _too_short(self, data: Part, look_back: int) -> DataError:
-        horizon, series = self.settings.horizon, data.data.series
-        number = int(np.argmax(data.end))
-        rows, whole = data.end[number], len(series[number])
-        pieces = "piece" if len({each.name for each in series}) < len(series) else "series"
-        of = f" of its {whole:,} rows up to the end of this part" if rows < whole else " rows"
-        reads = (
-            f"look-back {look_back:,} and horizon {horizon:,}" if self.settings.look_back else f"horizon {horizon:,}"
-        )
-        return DataError(
-            f"the longest {pieces} has {rows:,}{of}; {reads} need at least {look_back + horizon:,}",
-            code="D058",
-            file=data.file,
-            help="give more rows, or a smaller --look-back or --horizon (or --split and --test)",
-        )
+            raise too_short(data, look_back, self.settings.horizon, chosen=bool(self.settings.look_back))
 
     # --- training -------------------------------------------------------------------------------------------------
 
@@ -276,6 +278,8 @@ class Forecast(Task):
             notes.append("no intervals: there is no part held out that they could be learnt from")
         if self.conformal is not None:
             learnt = f"intervals from the errors of {counted(self.conformal.count, 'window')} of the validation part"
+            if self.conformal.count < ENOUGH:
+                learnt += " (few: each step learns from the steps beside it too)"
             notes.append(f"{learnt}, on which they are judged too" if s.valid or not s.test else learnt)
         return notes
 
@@ -284,7 +288,19 @@ class Forecast(Task):
         return found
 
     def baselines(self, train: Part, judged: Part, *, seconds: float | None) -> list[Score]:
-        return baseline_scores(self.encode(train), self.encode(judged), self.preparation, self.metric, seconds=seconds)
+        from threadpoolctl import threadpool_limits
+
+        s, preparation, start = self.settings, self.preparation, perf_counter()
+        # On a machine with other work to do, two threads that wait for each other were seen to take 40 times as long.
+        with threadpool_limits(1, user_api="blas"):
+            fitting = None if seconds is None else FITTING_SHARE * seconds
+            self.linear = fit_linear(train, preparation, s.look_back, s.horizon, fitting)
+            until = None if seconds is None else start + seconds
+            return baseline_scores(self.linear, self.encode(judged), preparation, self.metric, until=until)
+
+    def save_baselines(self, folder: Path) -> None:
+        if self.linear is not None:
+            save_linear(self.linear, folder)
 
     def backtest(self, model: nn.Module, data: Part, origins: int) -> dict[str, Any]:
         """Forecasts from ``origins`` places of the data, evenly spaced, behind what training saw."""
@@ -338,7 +354,7 @@ class Forecast(Task):
         """
         if quantiles is None:
             return None
-        wanted = ForecastSettings.parse({"quantiles": _with_median(quantiles)}).quantiles
+        wanted = ForecastSettings.parse({"quantiles": with_median(quantiles)}).quantiles
         if self.trained:
             others = [level for level in wanted if level not in self.trained]
             allowed = ", ".join(f"{level:g}" for level in self.trained)
@@ -365,17 +381,6 @@ def _most(windows: Windows) -> int:
     """How many windows are enough on the way."""
     values: int = windows.values.shape[1] * windows.scaled.size
     return max(200, min(MOST_VALIDATED, MOST_VALUES // values))
-
-
-def _with_median(quantiles: Sequence[float] | str) -> list[float]:
-    """Quantiles as a sorted list with the median among them; what is no number is left for the settings to refuse."""
-    given = quantiles.split(",") if isinstance(quantiles, str) else list(quantiles)
-    try:
-        return sorted({*map(float, given), 0.5})
-    except ValueError:
-        raise SettingError(
-            f'"{quantiles}" are no quantiles', help="write numbers between 0 and 1: 0.1,0.5,0.9"
-        ) from None
 
 
 PART = Forecast
