@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqloom.models import bag
-from seqloom.models.bag import bag_of_ngrams, majority
+from seqloom.models.bag import BagOfNgrams, bag_of_ngrams, majority
 
 GOOD, BAD, DULL = ["great fun", "loved it"], ["not great", "hated it"], ["just dull", "so dull"]
 
@@ -27,7 +27,7 @@ def reviews(count: int, seed: int = 0) -> tuple[list[str], list[int]]:
 
 def test_hashed_ngrams_are_the_different_ngrams_of_each_text():
     texts = ["a b a b", "", "B, a", "c"]
-    present = bag._bags(texts, False, 1 << 22)
+    present = bag._bags(texts, False)
     # a b / a-b b-a / a-b-a b-a-b; nothing; b , a / b-, ,-a / b-,-a; c
     np.testing.assert_array_equal(np.diff(present.indptr), [6, 0, 6, 1])
     rows = [set(present[row].indices.tolist()) for row in range(4)]
@@ -36,25 +36,27 @@ def test_hashed_ngrams_are_the_different_ngrams_of_each_text():
 
 
 def test_characters_hold_to_their_own_text():
-    present = bag._bags(["가나", "가", "나"], True, 1 << 22)
+    present = bag._bags(["가나", "가", "나"], True)
     # " 가나 ": blank, 가, 나; 3 pairs; 2 triples; 1 of four
     np.testing.assert_array_equal(np.diff(present.indptr), [9, 5, 5])
 
 
 def test_chunks_do_not_change_the_bag(monkeypatch):
     texts = reviews(50)[0]
-    whole = bag._bags(texts, False, 1 << 20)
+    whole = bag._bags(texts, False)
     monkeypatch.setattr(bag, "_CHUNK", 100)
-    assert (whole != bag._bags(texts, False, 1 << 20)).nnz == 0
+    assert (whole != bag._bags(texts, False)).nnz == 0
 
 
 def test_the_ratio_by_hand():
-    present = bag._bags(["x", "x", "y"], False, 1 << 20)
-    present, used = bag._compact(present)
+    present = bag._bags(["x", "x", "y"], False)
+    columns = bag._known(present, 1)
+    present = bag._of_columns(present, columns)
     ratio = bag._log_count_ratio(present, np.array([True, True, False]))
     # p = (1 + 2, 1 + 0) / 4 and q = (1 + 0, 1 + 1) / 3 for x and y
     assert sorted(ratio.tolist()) == pytest.approx([np.log(1 / 4 * 3 / 2), np.log(3 / 4 * 3)])
-    assert len(used) == 2
+    assert columns.dtype == np.int32
+    assert len(columns) == 2
 
 
 @pytest.mark.parametrize("characters", [False, True])
@@ -94,10 +96,55 @@ def test_labels_that_training_lacks_are_improbable_not_impossible():
     assert bag_of_ngrams(["a", "b"], [1, 1], characters=True).probabilities(["a"])[0, 1] > 0.8
 
 
-def test_many_labels_share_the_memory():
-    assert bag._features(2) == 1 << 22
-    assert bag._features(3) == bag._features(64) == 1 << 20
-    assert bag._features(1000) * 1000 <= 1 << 26
+def test_the_ngrams_that_most_texts_hold_are_known(monkeypatch):
+    texts = ["a b", "a b", "a c", "a d"]  # a in 4 texts, b and a-b in 2, four others in 1
+    present = bag._bags(texts, False)
+    assert len(bag._known(present, 1)) == 7
+    monkeypatch.setattr(bag, "ROOM", 3)
+    three = bag._known(present, 1)
+    held = np.bincount(present.indices, minlength=1 << bag.BITS)
+    assert sorted(held[three].tolist()) == [2, 2, 4]
+    assert np.all(np.diff(three) > 0)
+    monkeypatch.setattr(bag, "ROOM", 4)
+    assert held[bag._known(present, 4)].tolist() == [4]  # four regressions of one n-gram each
+
+
+def test_the_bags_of_known_columns_by_hand():
+    from scipy.sparse import csr_matrix
+
+    present = csr_matrix(np.array([[0, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 1]], dtype=np.float32))
+    found = bag._of_columns(present, np.array([1, 2, 4], dtype=np.int32))
+    np.testing.assert_array_equal(found.toarray(), [[1, 0, 1], [0, 0, 0], [0, 0, 1]])
+    none = bag._of_columns(present, np.empty(0, dtype=np.int32))
+    assert none.shape == (3, 0)
+    assert none.nnz == 0
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_probabilities_are_those_of_the_equation(labels):
+    texts, truth = reviews(300)
+    kept = [i for i, label in enumerate(truth) if label < labels]
+    texts, truth = [texts[i] for i in kept], [truth[i] for i in kept]
+    model = bag_of_ngrams(texts, truth, characters=False)
+    rows = bag._of_columns(bag._bags(texts[:20], False), model.columns).toarray().astype(np.float64)
+    assert (rows.sum(axis=1) > 10).all()
+    lengths = np.sqrt(rows @ (model.ratios.T.astype(np.float64) ** 2))
+    odds = 1 / (1 + np.exp(-(rows @ model.weights.T.astype(np.float64) / lengths + model.bias)))
+    expected = np.concatenate([1 - odds, odds], axis=1) if labels == 2 else odds / odds.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.probabilities(texts[:20]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("characters", [False, True])
+def test_tensors_give_the_bag_back(characters):
+    texts, labels = reviews(200)
+    model = bag_of_ngrams(texts, labels, characters=characters)
+    again = BagOfNgrams.from_tensors(model.to_tensors())
+    np.testing.assert_array_equal(again.probabilities(texts), model.probabilities(texts))
+    tensors = model.to_tensors()
+    with pytest.raises(ValueError, match="do not fit each other"):
+        BagOfNgrams.from_tensors(tensors | {"weights": tensors["weights"][:, 1:]})
+    with pytest.raises(KeyError):
+        BagOfNgrams.from_tensors({name: tensor for name, tensor in tensors.items() if name != "bias"})
 
 
 def test_too_little_time_means_fewer_rows_and_a_note():

@@ -99,3 +99,14 @@ def test_dropout_is_one_mask_for_all_steps_and_acts_in_training_alone() -> None:
 def test_one_hot_input_has_no_embedding_weights_and_no_place_for_padding_and_unknown() -> None:
     model = language_model(embedding=0, layers=1, skip_connections=False)
     assert sum(p.numel() for p in model.parameters()) == 3 * 6 * (11 + 6 + 2) + 13 * 6 + 13
+
+
+def test_weight_dropout_drops_recurrent_weights_others_at_each_call_and_in_training_alone() -> None:
+    model = language_model("lstm", weight_dropout=0.4, hidden=16)
+    with torch.no_grad():
+        one, other = model(tokens(2, 9))[0], model(tokens(2, 9))[0]
+        assert torch.equal(one[:, 0], other[:, 0])  # the first step has a state of zeros, and no product with it
+        assert not torch.equal(one[:, 1:], other[:, 1:])
+        evaluated = model.eval()(tokens(2, 9))[0]
+        assert torch.equal(evaluated, language_model("lstm", hidden=16).eval()(tokens(2, 9))[0])
+        assert not torch.equal(model.train()(tokens(2, 9))[0], evaluated)  # also behind an evaluation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,75 @@ def test_it_says_what_it_is_and_what_comes_next() -> None:
     task = fitted(reviews(60), cell="lstm", layers=2, bidirectional=True)
     assert task.describe() == f"lstm 2 x 5, both directions, over {len(task.tokenizer)} words"
     assert task.next_command(Path("runs/x")) == "predict runs/x FILE"
+
+
+# --- mixed with n-grams -----------------------------------------------------------------------------------------------
+
+
+def mixed(folder: Path, **changed: Any) -> tuple[Classify, Any, Any]:
+    """A task whose network knows nothing and whose bag of n-grams knows everything, with its model and examples."""
+    records = reviews(300)
+    task = fitted(records, **changed)
+    train, valid, _ = task.split(records)
+    task.baselines(train, valid, seconds=None)
+    task.save(folder)
+    task.save_baselines(folder)
+    model = task.build().eval()
+    examples = task.encode(valid)
+    task.calibrate(model, examples, folder)
+    return task, model, examples
+
+
+def test_the_network_answers_alone_until_the_shares_are_learnt(tmp_path: Path) -> None:
+    records = reviews(300)
+    task = fitted(records)
+    model = task.build().eval()
+    examples = task.encode(records)
+    before = task.evaluate(model, examples).metrics
+    train, valid, _ = task.split(records)
+    task.baselines(train, valid, seconds=None)
+    assert task.evaluate(model, examples).metrics == before
+    assert "network_accuracy" not in before
+    task.calibrate(model, task.encode(valid), tmp_path)
+    after = task.evaluate(model, examples).metrics
+    assert after["network_accuracy"] == before["accuracy"]
+    assert after["accuracy"] > 0.9 > before["accuracy"]
+
+
+def test_mixed_probabilities_are_the_pool_of_the_two(tmp_path: Path) -> None:
+    task, model, examples = mixed(tmp_path)
+    shares = json.loads((tmp_path / "mixture.json").read_text("utf-8"))
+    assert shares.keys() == {"network", "ngrams"}
+    assert shares["ngrams"] > 0.5
+    assert task.mixture.bag is not None
+    network, bag = task._network(model, examples.arrays), task.mixture.bag.probabilities(examples.texts)
+    powers = network ** shares["network"] * bag ** shares["ngrams"]
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    found, _ = task.predict(model, examples.texts)
+    np.testing.assert_allclose([list(each["probabilities"].values()) for each in found], expected, atol=1e-6)
+    assert task.describe().endswith("words and n-grams")
+
+
+def test_a_mixture_is_saved_and_loaded(tmp_path: Path) -> None:
+    task, model, examples = mixed(tmp_path)
+    names = ["labels.json", "mixture.json", "ngrams.safetensors", "tokenizer.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    again = Classify.load(task.settings, tmp_path)
+    assert again.evaluate(model, examples).metrics == task.evaluate(model, examples).metrics
+    assert again.predict(model, ["좋은 film", ""]) == task.predict(model, ["좋은 film", ""])
+
+
+def test_a_mixture_can_be_left_out(tmp_path: Path) -> None:
+    task, model, examples = mixed(tmp_path, ngrams=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.json", "tokenizer.json"]
+    assert "network_accuracy" not in task.evaluate(model, examples).metrics
+    assert task.describe().endswith("words")
+
+
+def test_a_damaged_mixture_is_told(tmp_path: Path) -> None:
+    task, _, _ = mixed(tmp_path)
+    (tmp_path / "ngrams.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
+    with pytest.raises(ValueError, match=r"ngrams\.safetensors"):
+        Classify.load(task.settings, tmp_path)
+    (tmp_path / "ngrams.safetensors").unlink()
+    assert Classify.load(task.settings, tmp_path).mixture.bag is None

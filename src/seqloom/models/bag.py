@@ -3,7 +3,8 @@
 Wang and Manning (2012), "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification", with logistic
 regression in the place of the support vector machine: each n-gram that a text holds counts once, weighted with how much
 more often a label's texts hold it than the others' (in logarithms); rows are scaled to length one. N-grams are hashed,
-not listed. Two labels need one regression, more need one each against the rest.
+not listed; where there are many labels, those are known that most texts hold. Two labels need one regression, more need
+one each against the rest.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from math import ceil, log2
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -30,29 +30,38 @@ CHARACTER_ORDER, WORD_ORDER = 4, 3
 NSMC, where neighbours differ by less than the binomial error."""
 C = 10.0
 
+BITS = 22
+"""N-grams are hashed to so many bits."""
+ROOM = 1 << 23
+"""Most weights of all regressions together: of many labels a bag knows the n-grams alone that most texts hold. Saved, a
+bag has 8 bytes for each n-gram of two labels (IMDB: 23 MB), and never more than 50 MB."""
+
 TRIAL, GROWTH = 2_000, 1.5
 """Rows of the trial from which the time of the whole fit is foretold, and how much more than in the trial a row takes
 then: iterations and cache misses grow."""
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 _CHUNK = 1_000_000
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, eq=False)
 class BagOfNgrams:
-    """A fitted bag. ``K`` labels; ``R`` regressions: one for two labels, else K; ``F`` hashed features.
+    """A fitted bag. ``K`` labels; ``R`` regressions: one for two labels, else K; ``F`` known n-grams.
 
     Attributes:
         characters: whether the n-grams are of characters, not of words.
         labels: K.
-        ratios: naive-Bayes log-count ratios, float32 [R, F].
-        weights: the regression's coefficients, already multiplied with the ratios, float32 [R, F].
-        bias: [R].
+        columns: hashes of the known n-grams, ascending, int32 [F].
+        ratios: naive-Bayes log-count ratios, float16 [R, F].
+        weights: the regression's coefficients, already multiplied with the ratios, float16 [R, F].
+        bias: float64 [R].
         note: what the caller should tell: that only a part of the rows was used. Empty otherwise.
     """
 
     characters: bool
     labels: int
+    columns: np.ndarray
     ratios: np.ndarray
     weights: np.ndarray
     bias: np.ndarray
@@ -60,16 +69,43 @@ class BagOfNgrams:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probability of each label for each text, [N, K]."""
-        present = _bags(texts, self.characters, self.ratios.shape[1])
+        present = _of_columns(_bags(texts, self.characters), self.columns)
         score = np.empty((len(texts), len(self.bias)))
         for r, (ratio, weight, bias) in enumerate(zip(self.ratios, self.weights, self.bias, strict=True)):
-            length = np.sqrt(present @ (ratio * ratio))
-            score[:, r] = (present @ weight) / np.maximum(length, np.finfo(np.float32).tiny) + bias
+            values = ratio[present.indices].astype(np.float64)
+            length = np.sqrt(_sums(present, values * values))
+            score[:, r] = _sums(present, weight[present.indices]) / np.maximum(length, _TINY) + bias
         odds = 1 / (1 + np.exp(-score))  # (N, R)
         if self.labels == 2:
             return np.concatenate([1 - odds, odds], axis=1)
         shares: np.ndarray = odds / odds.sum(axis=1, keepdims=True)
         return shares
+
+    def to_tensors(self) -> dict[str, np.ndarray]:
+        """All that ``from_tensors`` needs, as safetensors can hold it."""
+        kind = np.array([int(self.characters), self.labels], dtype=np.int64)
+        return {
+            "kind": kind,
+            "columns": self.columns,
+            "ratios": self.ratios,
+            "weights": self.weights,
+            "bias": self.bias,
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Self:
+        """The bag that ``to_tensors`` described.
+
+        Raises:
+            KeyError: a tensor is missing.
+            ValueError: tensors do not fit each other.
+        """
+        characters, labels = tensors["kind"].tolist()
+        columns, ratios, weights, bias = (tensors[name] for name in ("columns", "ratios", "weights", "bias"))
+        regressions = 1 if labels == 2 else labels
+        if not ratios.shape == weights.shape == (len(bias), len(columns)) == (regressions, columns.size):
+            raise ValueError("the tensors of the n-grams do not fit each other")
+        return cls(bool(characters), labels, columns, ratios, weights, bias)
 
 
 def bag_of_ngrams(
@@ -112,12 +148,13 @@ def majority(train_labels: Sequence[int], labels: int) -> np.ndarray:
 def _fit(texts: Sequence[str], labels: np.ndarray, classes: int, characters: bool, note: str = "") -> BagOfNgrams:
     from sklearn.linear_model import LogisticRegression
 
-    present = _bags(texts, characters, _features(classes))
+    present = _bags(texts, characters)
     regressions = [1] if classes == 2 else list(range(classes))
-    ratios = np.zeros((len(regressions), present.shape[1]), dtype=np.float32)
+    columns = _known(present, len(regressions))
+    present = _of_columns(present, columns)
+    ratios = np.zeros((len(regressions), len(columns)), dtype=np.float16)
     weights = np.zeros_like(ratios)
     bias = np.zeros(len(regressions))
-    present, used = _compact(present)
     for r, label in enumerate(regressions):
         positive = labels == label
         inside, outside = positive.sum(), (~positive).sum()
@@ -128,25 +165,37 @@ def _fit(texts: Sequence[str], labels: np.ndarray, classes: int, characters: boo
         # liblinear's dual solver: an order of magnitude faster here than L-BFGS, and as good at this tolerance.
         solver = LogisticRegression(C=C, solver="liblinear", dual=True, tol=0.1, max_iter=1000, random_state=0)
         solver.fit(_weighted(present, ratio), positive)
-        ratios[r, used] = ratio
-        weights[r, used] = ratio * solver.coef_[0]
+        ratios[r] = ratio
+        weights[r] = ratio * solver.coef_[0]
         bias[r] = solver.intercept_[0]
-    return BagOfNgrams(characters, classes, ratios, weights, bias, note)
+    return BagOfNgrams(characters, classes, columns, ratios, weights, bias, note)
 
 
-def _features(classes: int) -> int:
-    """How many features to hash to: as many as keep the weights under half a gigabyte."""
-    return 1 << (22 if classes <= 2 else max(14, min(20, 26 - ceil(log2(classes)))))
+def _known(present: csr_matrix, regressions: int) -> np.ndarray:
+    """The columns that most texts hold, as many as there is room for, ascending, int32 [F]."""
+    texts = np.bincount(present.indices, minlength=present.shape[1])
+    held = int(np.count_nonzero(texts))
+    room = min(held, ROOM // regressions)
+    found = np.flatnonzero(texts) if room == held else np.sort(np.argsort(-texts, kind="stable")[:room])
+    return found.astype(np.int32)
 
 
-def _compact(present: csr_matrix) -> tuple[csr_matrix, np.ndarray]:
-    """The bags without the features that no text holds, and which features remain: the solver's time and memory."""
+def _of_columns(present: csr_matrix, columns: np.ndarray) -> csr_matrix:
+    """The bags of the given columns alone, which are numbered anew: [N, F]."""
     from scipy.sparse import csr_matrix
 
-    seen = np.bincount(present.indices, minlength=present.shape[1]) > 0
-    number = (np.cumsum(seen) - 1).astype(np.int32)
-    shape = (present.shape[0], int(seen.sum()))
-    return csr_matrix((present.data, number[present.indices], present.indptr), shape=shape), np.flatnonzero(seen)
+    place = np.searchsorted(columns, present.indices).astype(np.int32)
+    known = columns[np.minimum(place, len(columns) - 1)] == present.indices if len(columns) else place < 0
+    starts = np.concatenate([[0], np.cumsum(known)]).astype(np.int32)[present.indptr]
+    return csr_matrix((present.data[known], place[known], starts), shape=(present.shape[0], len(columns)))
+
+
+def _sums(present: csr_matrix, values: np.ndarray) -> np.ndarray:
+    """The sum of the values of each row's n-grams, float64 [N]: costs what the rows hold, not what the bag knows."""
+    from scipy.sparse import csr_matrix
+
+    sums: np.ndarray = csr_matrix((values.astype(np.float64), present.indices, present.indptr), present.shape).sum(1).A1
+    return sums
 
 
 def _log_count_ratio(present: csr_matrix, positive: np.ndarray) -> np.ndarray:
@@ -162,29 +211,28 @@ def _weighted(present: csr_matrix, ratio: np.ndarray) -> csr_matrix:
     from scipy.sparse import csr_matrix
 
     length = np.sqrt(present @ (ratio * ratio))
-    scale = np.repeat(1 / np.maximum(length, np.finfo(np.float32).tiny), np.diff(present.indptr))
+    scale = np.repeat(1 / np.maximum(length, _TINY), np.diff(present.indptr))
     values = (ratio[present.indices] * scale).astype(np.float32)
     return csr_matrix((values, present.indices, present.indptr), shape=present.shape)
 
 
-def _bags(texts: Sequence[str], characters: bool, features: int) -> csr_matrix:
-    """Which hashed n-grams each text holds, once each: ones, float32 [N, F]."""
+def _bags(texts: Sequence[str], characters: bool) -> csr_matrix:
+    """Which hashed n-grams each text holds, once each: ones, float32 [N, 2^BITS]."""
     from scipy.sparse import csr_matrix
 
     order = CHARACTER_ORDER if characters else WORD_ORDER
     columns, sizes = [np.empty(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
     for units, lengths in (_character_codes if characters else _word_codes)(texts):
-        found, size = _hashed_ngrams(units, lengths, order, features)
+        found, size = _hashed_ngrams(units, lengths, order)
         columns.append(found)
         sizes.append(size)
     indices = np.concatenate(columns)
     starts = np.cumsum(np.concatenate(sizes)).astype(np.int32)  # liblinear takes 32 bits; 2e9 n-grams fit no memory
-    return csr_matrix((np.ones(len(indices), dtype=np.float32), indices, starts), shape=(len(texts), features))
+    return csr_matrix((np.ones(len(indices), dtype=np.float32), indices, starts), shape=(len(texts), 1 << BITS))
 
 
-def _hashed_ngrams(units: np.ndarray, lengths: np.ndarray, order: int, features: int) -> tuple[np.ndarray, np.ndarray]:
+def _hashed_ngrams(units: np.ndarray, lengths: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
     """The different n-grams of each text, sorted and hashed to int32 columns, and how many each text has."""
-    bits = features.bit_length() - 1
     row = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
     keys = []
     ngram = np.zeros(len(units), dtype=np.uint64)
@@ -192,13 +240,13 @@ def _hashed_ngrams(units: np.ndarray, lengths: np.ndarray, order: int, features:
         last = len(units) - n + 1
         ngram = _mix(ngram[:last] + units[n - 1 :])
         inside = row[:last] == row[n - 1 :]  # both ends in the same text
-        column = (ngram[inside] >> np.uint64(64 - bits)).astype(np.int64)
-        keys.append(row[:last][inside] << bits | column)
+        column = (ngram[inside] >> np.uint64(64 - BITS)).astype(np.int64)
+        keys.append(row[:last][inside] << BITS | column)
     key = np.concatenate(keys) if keys else np.empty(0, dtype=np.int64)
     key.sort()
     key = key[np.diff(key, prepend=-1) != 0]
-    sizes = np.bincount(key >> bits, minlength=len(lengths))
-    return (key & (features - 1)).astype(np.int32), sizes
+    sizes = np.bincount(key >> BITS, minlength=len(lengths))
+    return (key & ((1 << BITS) - 1)).astype(np.int32), sizes
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

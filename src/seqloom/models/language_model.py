@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,8 @@ class LanguageModel(nn.Module):
     """Embedding, recurrent layers, and a linear layer over the vocabulary at every step.
 
     Dropout uses one mask for all time steps of a batch (Gal and Ghahramani 2016, arXiv:1512.05287), on what enters
-    each layer above the first and on what leaves the last. With ``skip_connections`` the linear layer sees the outputs
+    each layer above the first and on what leaves the last. ``weight_dropout`` drops recurrent weights, others at each
+    call in training (Merity et al. 2018, arXiv:1708.02182). With ``skip_connections`` the linear layer sees the outputs
     of all layers beside each other (Graves 2013, arXiv:1308.0850, section 3).
     """
 
@@ -35,15 +38,16 @@ class LanguageModel(nn.Module):
         dropout: float,
         skip_connections: bool,
         nonlinearity: str,
+        weight_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.dropout = dropout
         self.skip_connections = skip_connections
         self.embedding = Embedding(vocabulary, embedding, reserved=RESERVED)
         width = self.embedding.features
+        given: Any = {"batch_first": True, "nonlinearity": nonlinearity, "weight_dropout": weight_dropout}
         self.layers = nn.ModuleList(
-            Recurrent(cell, hidden if above else width, hidden, batch_first=True, nonlinearity=nonlinearity)
-            for above in range(layers)
+            Recurrent(cell, hidden if above else width, hidden, **given) for above in range(layers)
         )
         self.output = nn.Linear(hidden * layers if skip_connections else hidden, vocabulary)
 

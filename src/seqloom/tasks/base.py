@@ -249,6 +249,10 @@ class Task(ABC):
     def baselines(self, train: Any, judged: Any, *, seconds: float | None) -> list[Score]:
         """Simple rules on the part that judges, the best first; ``seconds`` bounds the time they may take."""
 
+    def save_baselines(self, folder: Path) -> None:
+        """Writes what ``baselines`` learned and others are to be held against later, beside what ``save`` wrote."""
+        return
+
     # --- using ----------------------------------------------------------------------------------------------------
 
     @abstractmethod

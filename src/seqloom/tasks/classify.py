@@ -33,6 +33,7 @@ from seqloom.settings import (
     VocabularySize,
 )
 from seqloom.tasks import _scores as scores
+from seqloom.tasks._classify_mixture import Mixture
 from seqloom.tasks.base import Evaluation, Examples, Loss, Score, Task, Use
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from seqloom.data.records import Records
 
 __all__ = ["Classify", "ClassifySettings"]
+
+TEACHING = 2_000
+"""At most so many validation records teach the two weights of the mixture: bounds the time, and one weight then has a
+standard error of about 0.05."""
 
 
 class ClassifySettings(TextSettings, TokenizerSettings, RecurrentSettings, TrainingSettings):
@@ -68,6 +73,9 @@ class ClassifySettings(TextSettings, TokenizerSettings, RecurrentSettings, Train
     dropout: Share = 0.5
     pooling: Literal["last", "mean", "max", "mean-max"] = "mean-max"
     """How the outputs of all steps become one vector."""
+    ngrams: bool = True
+    """Mix the network's answer with that of the baseline, a bag of n-grams; the validation part teaches in what shares.
+    Where nothing is held out to validate on, the network answers alone."""
     batch: Positive = 32
     lr: LearningRate = 2e-3
     warmup: Share = 0.1
@@ -75,7 +83,11 @@ class ClassifySettings(TextSettings, TokenizerSettings, RecurrentSettings, Train
 
 
 class Classify(Task):
-    """Many to one: embedding, recurrent layers, pooling over time, a linear layer over the labels."""
+    """Many to one: embedding, recurrent layers, pooling over time, a linear layer over the labels.
+
+    The network is trained and chosen alone; when that is done, its answer is mixed with that of the bag of n-grams
+    which is its baseline.
+    """
 
     name = "classify"
     Settings = ClassifySettings
@@ -85,6 +97,10 @@ class Classify(Task):
     settings: ClassifySettings
     tokenizer: tokenizers.Tokenizer
     labels: list[str]
+
+    def __init__(self, settings: ClassifySettings) -> None:
+        super().__init__(settings)
+        self.mixture = Mixture()
 
     # --- data -----------------------------------------------------------------------------------------------------
 
@@ -149,6 +165,7 @@ class Classify(Task):
         task = cls(settings)
         task.tokenizer = tokenizers.load(json.loads((folder / "tokenizer.json").read_text("utf-8")))
         task.labels = json.loads((folder / "labels.json").read_text("utf-8"))
+        task.mixture = Mixture.load(folder)
         return task
 
     def _labels(self, records: Records) -> list[str]:
@@ -183,7 +200,8 @@ class Classify(Task):
     def describe(self) -> str:
         s = self.settings
         both = "both directions, " if s.bidirectional else ""
-        return f"{s.cell} {s.layers} x {s.hidden}, {both}over {len(self.tokenizer):,} {self.tokenizer.unit}s"
+        mixed = " and n-grams" if s.ngrams and self.mixture.bag else ""
+        return f"{s.cell} {s.layers} x {s.hidden}, {both}over {len(self.tokenizer):,} {self.tokenizer.unit}s{mixed}"
 
     def epoch(self, examples: Examples, number: int) -> Sequence[Batch]:
         return TrainingEpoch(examples, number, self.settings)
@@ -195,11 +213,22 @@ class Classify(Task):
         total = cross_entropy(output.float(), batch.targets, reduction="sum")
         return Loss(total, len(batch.targets), (output.argmax(dim=1) == batch.targets).sum())
 
+    def calibrate(self, model: nn.Module, valid: Examples, folder: Path) -> None:
+        if not self.settings.ngrams or self.mixture.bag is None:
+            return
+        rows = np.random.default_rng(self.settings.seed).permutation(len(valid))[:TEACHING].tolist()
+        network = self._network(model, [valid.arrays[row] for row in rows])
+        self.mixture.fit(network, [valid.texts[row] for row in rows], valid.targets[rows])
+        self.mixture.save_pool(folder)
+
     # --- judging --------------------------------------------------------------------------------------------------
 
     def evaluate(self, model: nn.Module, examples: Examples, *, details: bool = False) -> Evaluation:
-        probabilities = self._probabilities(model, examples.arrays)
+        network = self._network(model, examples.arrays)
+        probabilities = self.mixture.probabilities(network, examples.texts)
         metrics = scores.metrics(probabilities, examples.targets)
+        if self.mixture.pool:
+            metrics["network_accuracy"] = scores.metrics(network, examples.targets)["accuracy"]
         shown = scores.details(probabilities, examples, self.labels) if details else {}
         return Evaluation(metrics, len(examples), shown)
 
@@ -214,6 +243,7 @@ class Classify(Task):
         start = perf_counter()
         characters = inspect.hangul_share(texts) > 0.3
         bag = bag_of_ngrams(texts, truth.tolist(), characters=characters, seconds=seconds)
+        self.mixture = Mixture(bag)
         probabilities = bag.probabilities(valid_texts)
         spent = round(perf_counter() - start, 1)
         most = np.tile(majority(truth.tolist(), len(self.labels)), (len(valid_truth), 1))
@@ -221,6 +251,10 @@ class Classify(Task):
             _baseline("n-grams + logistic regression", probabilities, valid_truth, spent, bag.note),
             _baseline("majority", most, valid_truth),
         ]
+
+    def save_baselines(self, folder: Path) -> None:
+        if self.settings.ngrams:
+            self.mixture.save_bag(folder)
 
     def _numbers(self, records: Records) -> NDArray[np.int64]:
         number = {label: index for index, label in enumerate(self.labels)}
@@ -231,7 +265,7 @@ class Classify(Task):
     def predict(self, model: nn.Module, inputs: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
         arrays, unknown = self._arrays(inputs)
         found = []
-        for row in self._probabilities(model, arrays):
+        for row in self.mixture.probabilities(self._network(model, arrays), inputs):
             best = int(row.argmax())
             each = {label: round(float(p), 6) for label, p in zip(self.labels, row, strict=True)}
             found.append({"label": self.labels[best], "probability": each[self.labels[best]], "probabilities": each})
@@ -240,8 +274,8 @@ class Classify(Task):
     def next_command(self, run: Path) -> str:
         return f"predict {run} FILE"
 
-    def _probabilities(self, model: nn.Module, arrays: list[NDArray[np.int32]]) -> NDArray[np.float64]:
-        """Class probabilities ``[N, classes]``, in the order of ``arrays``."""
+    def _network(self, model: nn.Module, arrays: list[NDArray[np.int32]]) -> NDArray[np.float64]:
+        """The network's class probabilities ``[N, classes]``, in the order of ``arrays``."""
         import torch
 
         found = np.zeros((len(arrays), len(self.labels)))

@@ -20,6 +20,7 @@ from seqloom.data.windows import streams, windows
 from seqloom.errors import DataError
 from seqloom.parts import part
 from seqloom.settings import (
+    Averaged,
     CellName,
     LearningRate,
     Natural,
@@ -65,10 +66,13 @@ class LanguageSettings(TextSettings, TokenizerSettings, RecurrentSettings, Train
     hidden: Positive = 384
     embedding: Natural = 64
     dropout: Share = 0.3
+    weight_dropout: Share = 0.3
+    """Share of the recurrent weights dropped in training, others at each step."""
     skip_connections: bool = True
     """The output sees every layer, not only the last one."""
     batch: Positive = 32
     lr: LearningRate = 3e-3
+    average: Averaged = 0.1
 
 
 class Language(Task):
@@ -156,6 +160,7 @@ class Language(Task):
             dropout=s.dropout,
             skip_connections=s.skip_connections,
             nonlinearity=s.nonlinearity,
+            weight_dropout=s.weight_dropout,
         )
 
     def describe(self) -> str:
