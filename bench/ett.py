@@ -26,7 +26,7 @@ from typing import Any
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it
 
-from bench.results import BUSY, RESULTS, Load, machine, paragraph, table, write_section
+from bench.results import BUSY, Load, finish, machine, paragraph, table
 from seqloom import recipe
 from seqloom.files import read_json, write_json
 from seqloom.parts import part
@@ -79,11 +79,7 @@ def main() -> None:
     arguments = _arguments()
     chosen = plain_cells() if arguments.plain else table_cells()
     done = run([cell for cell in chosen if arguments.only in cell.key], arguments)
-    text = section(done)
-    print(text)
-    if arguments.write:
-        write_section("bench.ett", text)
-        print(f"written into {RESULTS}", file=sys.stderr)
+    finish("bench.ett", section(done), write=arguments.write)
 
 
 def _arguments() -> argparse.Namespace:

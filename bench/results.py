@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from seqloom.files import write_text
 from seqloom.run import environment
 
-__all__ = ["BUSY", "RESULTS", "Load", "machine", "paragraph", "table", "write_section"]
+__all__ = ["BUSY", "RESULTS", "Load", "finish", "machine", "paragraph", "table", "write_section"]
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BUSY = 0.1
@@ -33,6 +34,14 @@ def write_section(name: str, text: str, file: Path = RESULTS) -> None:
     if not found:
         before, after = before.rstrip() + "\n\n", "\n"
     write_text(file, f"{before}{begin}\n{text.strip()}\n{end}{after}")
+
+
+def finish(name: str, text: str, *, write: bool, file: Path = RESULTS) -> None:
+    """Shows a section, and where told puts it into the file and says so: how a bench ends."""
+    print(text)
+    if write:
+        write_section(name, text, file)
+        print(f"written into {file}", file=sys.stderr)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

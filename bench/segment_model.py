@@ -24,7 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it
 import torch
 from torch import Tensor, nn
 
-from bench.results import RESULTS, Load, machine, paragraph, table, write_section
+from bench.results import Load, finish, machine, paragraph, table
 from seqloom.models.forecasters.base import Shape
 from seqloom.models.forecasters.segment import Segment
 from seqloom.training.devices import autocast, has_bf16, use_threads
@@ -122,11 +122,7 @@ def main() -> None:
             print(" ".join(lines[-1]), file=sys.stderr, flush=True)
     if not lines:
         sys.exit("nothing was measured")
-    text = _section(arguments, lines, load)
-    print(text)
-    if not (arguments.no_write or arguments.only):
-        write_section("bench.segment_model", text)
-        print(f"written into {RESULTS}", file=sys.stderr)
+    finish("bench.segment_model", _section(arguments, lines, load), write=not (arguments.no_write or arguments.only))
 
 
 def _arguments() -> argparse.Namespace:

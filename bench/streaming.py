@@ -24,7 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it
 import numpy as np
 
 import seqloom
-from bench.results import RESULTS, Load, machine, paragraph, table, write_section
+from bench.results import Load, finish, machine, paragraph, table
 
 LOOK_BACK, HORIZON = 96, 24
 WARM = 50
@@ -55,11 +55,7 @@ def main() -> None:
                     run = train(Path(folder), columns, threads=arguments.threads, **settings)
                     lines.append([name, str(columns), *figures(seconds(run, columns, arguments.rows))])
                     print(*lines[-1], sep="   ", file=sys.stderr, flush=True)
-    text = section(lines, arguments.rows, load)
-    print(text)
-    if arguments.write:
-        write_section("bench.streaming", text)
-        print(f"written into {RESULTS}", file=sys.stderr)
+    finish("bench.streaming", section(lines, arguments.rows, load), write=arguments.write)
 
 
 def rows(count: int, columns: int) -> Iterator[dict[str, str]]:

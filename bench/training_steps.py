@@ -30,7 +30,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it
 import torch
 from torch import Tensor, nn
 
-from bench.results import RESULTS, Load, machine, paragraph, table, write_section
+from bench.results import Load, finish, machine, paragraph, table
 from seqloom.cli import demo
 from seqloom.data.read import read
 from seqloom.data.records import Records
@@ -120,11 +120,7 @@ def main() -> None:
     print("\n".join(told), file=sys.stderr)
     if not parts:
         sys.exit("nothing was measured")
-    text = _section(arguments, parts, load)
-    print(text)
-    if not (arguments.no_write or arguments.only):
-        write_section("bench.training_steps", text)
-        print(f"written into {RESULTS}", file=sys.stderr)
+    finish("bench.training_steps", _section(arguments, parts, load), write=not (arguments.no_write or arguments.only))
 
 
 def _arguments() -> argparse.Namespace:
@@ -153,7 +149,7 @@ def _prepare(name: str, precision: str, arguments: argparse.Namespace) -> tuple[
         kind, settings = "language", dict(demo.SETTINGS)
         records = Records("python.txt", {"text": [demo._source_text()]}, [1], format="txt")
     else:
-        kind, settings = "language", {}
+        kind, settings = "language", {"weight_dropout": 0.0}  # torch's layers have none
         records = read(arguments.data / "tiny_shakespeare" / "input.txt")
     chosen = part("tasks", kind)
     settings |= {"precision": precision, "threads": arguments.threads}

@@ -20,7 +20,7 @@ import pytest
 import seqloom
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(seqloom.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-COMMAND = [sys.executable, "-m", "seqloom.cli"]
+COMMAND = [sys.executable, "-m", "seqloom"]
 SMALL = ("--hidden", "12", "--embedding", "8", "--threads", "1")
 
 GOOD = ("a fine film", "great acting", "moving and warm", "정말 좋은 영화", "다시 보고 싶다", "배우가 훌륭하다")

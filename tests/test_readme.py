@@ -71,7 +71,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_temperatures(home / "temps.csv", 1500)
     (home / "bin").mkdir()
     command = home / "bin" / "seqloom"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m seqloom.cli "$@"\n', "utf-8")
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m seqloom "$@"\n', "utf-8")
     command.chmod(0o755)
     return home
 

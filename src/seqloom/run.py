@@ -8,14 +8,15 @@
     examples.jsonl      inputs with predictions   summary.json    the verdict and the evaluation
     report.html         one file for a human      manifest.json   SHA-256 of what prediction reads: training is finished
 
-Every file is written as ``files.py`` does it. Nothing is pickled, and no name read from a file is ever imported.
+Every file is written as ``files.py`` does it. Nothing is pickled, and no name read from a file is ever imported. One
+training at a time holds a run; any number may read it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,17 @@ def default_path(file: str | Path, task: str) -> Path:
     return path
 
 
-def check_free(path: str | Path) -> None:
+def check_free(path: str | Path, *, overwrite: bool = False) -> None:
     """Refuses a folder that ``Run.create`` would refuse, before hours are spent on what goes into it.
 
     Raises:
-        RunError: there is a run, or something that is not a run.
+        RunError: there is a run, and without ``overwrite`` or in training; or something that is not a run.
     """
-    Run._at(path)._check_free(overwrite=False)
+    run = Run._at(path)
+    run._check_free(overwrite)
+    if run.toml.exists():
+        with run.locked():
+            pass
 
 
 @dataclass(frozen=True)
@@ -118,8 +123,9 @@ class Run:
         empty = run._check_free(overwrite)
         try:
             if overwrite and run.toml.exists():
-                shutil.rmtree(run._aside, ignore_errors=True)
-                os.replace(run.path, run._aside)
+                with run.locked():
+                    shutil.rmtree(run._aside, ignore_errors=True)
+                    os.replace(run.path, run._aside)
             run.path.mkdir(parents=True, exist_ok=empty)
             run.preprocess.mkdir()  # of two processes that come this far, one fails here
             run.checkpoints.mkdir()
@@ -196,6 +202,42 @@ class Run:
             message = f"{run.path} was made by {maker}, in format {version}; this one reads up to {FORMAT}"
             raise RunError(message, help="update seqloom")
         return run
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run for a training that writes into it; reading it stays possible.
+
+        The system holds the lock, on run.toml, until the process ends, however it does: nothing is left behind.
+
+        Raises:
+            RunError: another training holds it, or the file system knows no locks.
+        """
+        try:
+            descriptor = os.open(self.toml, os.O_RDWR)  # for writing: network file systems lock nothing else
+        except OSError as error:
+            raise cannot_write(self.toml, error, 0) from error
+        try:
+            self._lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            replaced = not os.path.samestat(os.fstat(descriptor), os.stat(self.toml))
+        except BlockingIOError:
+            help = "wait for its end or stop it; seqloom predict and seqloom report work meanwhile"
+            raise RunError(f"{self.path} is being trained by another process", help=help) from None
+        except FileNotFoundError:
+            replaced = True
+        except OSError as error:
+            help = "put the run on a local disk: --out names another folder"
+            raise RunError(f"cannot lock {self.toml}: {error.strerror}", help=help) from error
+        if replaced:
+            raise RunError(f"{self.path} has just been replaced by another process", help="see what it makes of it")
 
     def _neighbours(self) -> str:
         """What to open instead."""

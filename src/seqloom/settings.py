@@ -61,6 +61,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Duration = Annotated[float, BeforeValidator(duration), Field(gt=0)]
 CellName = Annotated[str, _part_of("cells")]
 ForecasterName = Annotated[str, _part_of("forecasters")]
+Averaged = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 VocabularySize = Annotated[int, Field(ge=3)]
 TokenizerName = Annotated[str, _part_of("tokenizers")]
@@ -181,6 +182,9 @@ class TrainingSettings(Settings):
     """Learning rate over time: warm-up and then cosine, or always the same."""
     warmup: Share = 0.05
     """Share of the training in which the learning rate rises (cosine only)."""
+    average: Averaged = 0.0
+    """Judge and keep the mean of the weights over about this last share of the steps taken; 0 keeps the weights as the
+    last step left them."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient; a longer one is scaled down."""
     epochs: Positive | None = None

@@ -56,7 +56,7 @@ def test_a_fault_of_ours_is_one_message_without_a_traceback(seqloom, monkeypatch
 def test_a_reader_that_goes_away_is_answered_in_silence():
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "seqloom.cli", "parts"]
+    command = [sys.executable, "-m", "seqloom", "parts"]
     done = subprocess.run(command, env=ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert done.stderr == b""
@@ -65,7 +65,7 @@ def test_a_reader_that_goes_away_is_answered_in_silence():
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949"])
 def test_what_a_pipe_receives_is_utf8_whatever_the_locale(tmp_path, encoding):
-    command = [sys.executable, "-m", "seqloom.cli", "inspect", "영화 café.csv"]
+    command = [sys.executable, "-m", "seqloom", "inspect", "영화 café.csv"]
     environment = ENVIRONMENT | {"PYTHONIOENCODING": encoding}
     missing = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True)
     assert missing.returncode == 3

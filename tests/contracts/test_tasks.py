@@ -54,7 +54,7 @@ def write_forecast(folder: Path) -> tuple[Path, dict[str, Any]]:
 def write_language(folder: Path) -> tuple[Path, dict[str, Any]]:
     file = folder / "eight.txt"
     file.write_text("\n".join(text for text, _ in EIGHT), "utf-8")
-    return file, {"window": 20, "stride": 3, "skip_connections": True}
+    return file, {"window": 20, "stride": 3, "skip_connections": True, "weight_dropout": 0.0, "average": 0.0}
 
 
 WRITERS: dict[str, Callable[[Path], tuple[Path, dict[str, Any]]]] = {

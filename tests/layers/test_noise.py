@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from seqloom import kernels
+from seqloom.layers.noise import connection_mask
 from seqloom.layers.recurrent import Recurrent
 from seqloom.parts import names
 
@@ -98,14 +99,14 @@ def test_full_zoneout_keeps_the_state(hand):
 
 @every_cell
 def test_dropped_weights(hand, name, monkeypatch):
-    layer, x, states = hand.make(name, num_layers=2, bidirectional=True, batch_first=True, weight_dropout=0.4)
+    layer, x, states = hand.make(name, num_layers=2, bidirectional=True, batch_first=True, weight_dropout=0.375)
     seen = hand.Seen(monkeypatch)
     given_ = hand.call(layer, x, states)
     weights = [tuple(each for each in one if each is not None) for one in seen.weights[0]]
     for (ih, hh, *_), parameters in zip(weights, layer.all_weights, strict=True):
         assert ih is parameters[0]
-        torch.testing.assert_close(hh, torch.where(hh != 0, parameters[1] / 0.6, 0.0))
-        assert_share(hh == 0, 0.4)
+        torch.testing.assert_close(hh, torch.where(hh != 0, parameters[1] / 0.625, 0.0))
+        assert_share(hh == 0, 0.375)
     hand.assert_same(given_, hand.by_hand(layer, x, states, weights=weights)[:2], [x, *states, *layer.parameters()])
     gradient = torch.autograd.grad(given_[0].sum(), layer.weight_hh_l1)[0]
     assert torch.equal(gradient == 0, weights[2][1] == 0)
@@ -147,6 +148,24 @@ def test_the_seed_decides_the_noise(noise):
     assert not torch.equal(run(1), run(2))
     layer.eval()
     assert torch.equal(run(1), run(2))
+
+
+@pytest.mark.parametrize(("rate", "share"), [(0.0, 0.0), (0.3, 0.3), (1e-6, 0.0), (0.999, 0.999), (1.0, 1.0)])
+def test_connections_are_drawn_one_by_one(rate, share):
+    """Each of the four factors that come of one random number is dropped as often, and alone."""
+    torch.manual_seed(3)
+    mask = connection_mask(torch.empty(401, 499, dtype=torch.float64), rate)
+    kept = mask[mask != 0]
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - share) if share < 1 else 0.0), rtol=1e-2, atol=0)
+    dropped = (mask.flatten()[: 401 * 499 // 4 * 4] == 0).double().view(-1, 4)
+    error = (share * (1 - share) / len(dropped)) ** 0.5
+    assert ((dropped.mean(0) - share).abs() <= 4 * error + 1e-5).all()
+    for one in range(4):
+        for other in range(one):
+            both = (dropped[:, one] * dropped[:, other]).mean()
+            assert abs(both - share**2) <= 8 * error + 1e-5
+    if 0 < share < 1:
+        assert not torch.equal(mask, connection_mask(mask, rate))
 
 
 @pytest.mark.parametrize("noise", [{"recurrent_dropout": 1.0}, {"weight_dropout": 1.0}])

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -27,16 +28,36 @@ FLAGS = [
 ]
 
 
-def look(path: Path, folder: Path) -> tuple[str, list[str], list[str]]:
-    """The page as the browser built it, what a page asked of the network, and the messages of its console."""
+PROBE = """<iframe id="frame" style="width: {width}px; height: 900px; border: 0" srcdoc="{page}"></iframe>
+<script>
+document.getElementById("frame").onload = event => {{
+  const page = event.target.contentDocument;
+  const seen = [...page.querySelectorAll("svg")].filter(svg => svg.checkVisibility());
+  const shrunk = seen.map(svg => svg.getBoundingClientRect().width / (svg.viewBox.baseVal.width * 4 / 3));
+  document.title = JSON.stringify({{page: page.documentElement.scrollWidth, plots: shrunk}});
+}};
+</script>"""
+"""Says how wide a page becomes in a window, and each plot as a share of how it was drawn (a point is 4/3 pixels).
+
+In a frame, since a window of the browser itself is no narrower than 500 pixels.
+"""
+
+
+def open_in_browser(path: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Has the browser build the page and print it."""
     browser = next(filter(None, map(shutil.which, NAMES)), None)
     if browser is None:
         pytest.skip("no headless Chromium is installed")
-    log = folder / "network.json"
-    flags = [*FLAGS, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}"]
-    command = [browser, *flags, "--dump-dom", path.as_uri()]
+    command = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, "--dump-dom", path.as_uri()]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def look(path: Path, folder: Path) -> tuple[str, list[str], list[str]]:
+    """The page as the browser built it, what a page asked of the network, and the messages of its console."""
+    log = folder / "network.json"
+    done = open_in_browser(path, folder, f"--log-net-log={log}")
     found = [event.get("params", {}) for event in json.loads(log.read_text("utf-8"))["events"]]
     # What the browser asks for itself has no initiator.
     asked = [
@@ -59,6 +80,20 @@ def test_page_in_a_browser(kind: str, words: list[str], tmp_path: Path, request:
     for word in words:
         assert word in shown
     assert (asked, console) == ([], [])
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize("kind", ["korean_run", "language_run", "korean_forecast_run"])
+def test_page_fits_a_phone_and_a_desk(kind: str, width: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Nothing stands out at the side, and no plot is shrunk until its words cannot be read."""
+    text = page.write(request.getfixturevalue(kind)).read_text("utf-8")
+    probed = tmp_path / "probed.html"
+    probed.write_text(PROBE.format(width=width, page=escape(text)), "utf-8")
+    shown = open_in_browser(probed, tmp_path).stdout
+    (title,) = re.findall("<title>(.*?)</title>", shown)
+    found = json.loads(title)
+    assert found["page"] <= width
+    assert found["plots"] and min(found["plots"]) >= page.SMALLEST
 
 
 def test_browser_would_have_told(tmp_path: Path) -> None:

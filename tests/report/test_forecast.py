@@ -35,13 +35,16 @@ def test_every_section_is_there_in_its_order(forecast_run: Path) -> None:
     assert "OT · 2026-03-03 to 2026-03-03 23:00" in sections["forecasts"]
     assert "HUFL <b> · 2026-03-04 07:00" in sections["forecasts"]
     assert "MAE of seasonal naive (24)" in sections["steps"] and "MASE not defined" in sections["evaluation"]
-    assert "24 0.54 0.64 0.498" in sections["steps"]
-    assert "OT 0.42 0.53 0.81 3.4 %" in sections["targets"]
-    assert "HUFL <b> 0.42 0.53 not defined 3.4 %" in sections["targets"]
-    assert "Residuals of OT" in sections["residuals"] and "Mean 0.2, standard deviation 0.5" in sections["residuals"]
-    assert "80.0 % promised, 78.2 % came true" in sections["calibration"]
-    assert "MAE 2.17" in sections["worst"]
-    assert "time date, hourly" in sections["data"]
+    assert "24 0.5400 0.6400 0.4980" in sections["steps"]
+    assert "OT 0.4200 0.5300 0.8100 3.4 %" in sections["targets"]
+    assert "HUFL <b> 0.4200 0.5300 not defined 3.4 %" in sections["targets"]
+    assert "Residuals of OT" in sections["residuals"]
+    assert "Mean 0.2000, standard deviation 0.5000" in sections["residuals"]
+    assert "80 % promised, 78.2 % came true" in sections["calibration"]
+    assert "MAE 2.170" in sections["worst"]
+    assert "time date, hourly" in sections["data"] and "repeated texts" not in sections["data"]
+    assert "In standard deviations of each target" in sections["steps"]
+    assert "loss" not in sections["verdict"]  # that of the model alone says nothing
     assert "coverage 78.2 %" in sections["evaluation"] and "standardised MSE 0.3811" in sections["evaluation"]
     assert f"seqloom backtest {forecast_run} FILE" in sections["commands"]
 
@@ -50,7 +53,7 @@ def test_a_forecast_without_intervals_has_no_calibration(korean_forecast_run: Pa
     sections = Page(page.write(korean_forecast_run)).sections
     assert "calibration" not in sections
     assert "기온 (℃) · 서울 · 2026-03-03" in sections["forecasts"]
-    assert "기온 (℃)" in sections["targets"]
+    assert "기온 (℃)" in sections["targets"] and "standard deviations" not in sections["steps"]
     assert "Residuals of 기온" in sections["residuals"]
 
 
@@ -64,6 +67,7 @@ def test_rows_without_times_say_no_dates(forecast_run: Path) -> None:
     sections = change(forecast_run, samples=[{**samples[0], "times": None}], frequency=None, period=None)
     assert "2026" not in sections["forecasts"]
     assert "frequency" not in sections["forecasts"] and "season" not in sections["forecasts"]
+    assert "season, rows none" in change(forecast_run, period=1)["forecasts"]
 
 
 def test_what_is_not_there_has_no_section(forecast_run: Path) -> None:

@@ -77,6 +77,16 @@ def test_a_korean_name_is_drawn_where_a_font_has_it() -> None:
     if fonts.hangul() is None:
         pytest.skip("no font with Hangul is installed")
     assert "기온" in texts(lambda target: plots.forecast(sample(target="기온"), target))
+    assert "MAE, 기온" in texts(lambda target: plots.error_by_step([{"step": 1, "mae": 2.0}], target, unit="기온"))
+
+
+@pytest.mark.parametrize(("zone", "told"), [("+09:00", "UTC+09:00"), ("Z", "UTC"), ("", None)])
+def test_times_stand_by_their_own_clock(zone: str, told: str | None) -> None:
+    found = texts(lambda target: plots.forecast(sample(times=[f"{time}{zone}" for time in sample()["times"]]), target))
+    assert [text for text in found if text.startswith("UTC")] == ([] if told is None else [told])
+    assert [text for text in texts(lambda target: plots.forecast(sample(), target)) if ":" in text] == [
+        text for text in found if ":" in text and not text.startswith("UTC")
+    ]
 
 
 def test_errors_by_step_begin_at_zero_and_name_their_unit() -> None:

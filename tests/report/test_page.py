@@ -158,6 +158,13 @@ def test_plots_have_ids_of_their_own_and_the_colours_of_the_page(kind: str, requ
     assert not re.search(r"#[0-9a-f]{6}\b", plots_alone)  # a fixed colour would not follow dark mode
 
 
+def test_wide_plots_are_drawn_for_a_phone_too(classify_run: Path) -> None:
+    text = page.write(classify_run).read_text("utf-8")
+    wide, phone, confusion = re.findall(r'<div class="(wide|phone|scroll)"><svg role="img" aria-label="(.*?)"', text)
+    assert (wide[0], phone[0], confusion[0]) == ("wide", "phone", "scroll")
+    assert wide[1] == phone[1] != confusion[1]
+
+
 def test_same_run_gives_the_same_bytes(korean_run: Path) -> None:
     first = page.write(korean_run).read_bytes()
     assert page.write(korean_run).read_bytes() == first

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from seqloom.report import fonts, plots
+from seqloom.report import canvas, fonts, plots
 
 
 def texts(svg: bytes) -> list[str]:
@@ -36,7 +36,17 @@ def test_curves_name_their_axes_lines_and_best_step() -> None:
     found = texts(target.getvalue())
     for text in ("loss, training", "loss, validation", "accuracy, training", "accuracy, validation"):
         assert text in found
-    assert {"step", "loss", "accuracy", "best, step 15"} <= set(found)
+    assert {"step", "loss", "accuracy", "best, step 15", "40 %"} <= set(found)
+
+
+def test_a_plot_for_a_phone_is_narrow_and_has_its_legend_in_rows() -> None:
+    wide, phone = BytesIO(), BytesIO()
+    plots.curves(reports(20), wide, best=15)
+    with canvas.narrow():
+        plots.curves(reports(20), phone, best=15)
+    assert not canvas.is_narrow()
+    assert b'width="604.8pt"' in wide.getvalue() and b'width="302.4pt"' in phone.getvalue()
+    assert {"accuracy, validation", "best, step 15"} <= set(texts(phone.getvalue()))
 
 
 def test_curves_of_a_recipe_without_validation_over_epochs(tmp_path: Path) -> None:

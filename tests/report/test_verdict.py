@@ -75,12 +75,12 @@ def error(metric: str, ours: float, *baselines: float) -> dict[str, Any]:
 
 def test_errors_of_forecasts_are_told_apart_in_percent() -> None:
     assert judge(error("mae", 0.09, 0.2, 0.1)).sentence == (
-        "Beats the best baseline (rule 2) by 10.0 % (MAE 0.09 against 0.1)."
+        "Beats the best baseline (rule 2) by 10.0 % (MAE 0.09000 against 0.1000)."
     )
     found = judge(error("mase", 1.25, 1.0))
     assert (found.beats, found.sentence) == (
         False,
-        "Does not beat the best baseline (rule 1), which is better by 20.0 % (MASE 1.25 against 1).",
+        "Does not beat the best baseline (rule 1), which is better by 20.0 % (MASE 1.250 against 1.000).",
     )
     assert "less than 0.1 % (MAE 31,415 against 31,416)" in judge(error("mae", 31_415.0, 31_416.0)).sentence
     assert "by 66.7 % (sMAPE 1.0 % against 3.0 %)" in judge(error("smape", 0.01, 0.03)).sentence
@@ -88,11 +88,13 @@ def test_errors_of_forecasts_are_told_apart_in_percent() -> None:
 
 def test_errors_of_zero_divide_nothing() -> None:
     assert judge(error("mae", 0.0, 0.0)).sentence.endswith("both score 0.")
-    assert "100.0 % (MAE 0 against 2)" in judge(error("mae", 0.0, 2.0)).sentence
+    assert "100.0 % (MAE 0 against 2.000)" in judge(error("mae", 0.0, 2.0)).sentence
 
 
 def test_errors_of_any_size() -> None:
-    assert [show("mae", value) for value in (0.00012345, 12.3456, 31_415.9)] == ["0.0001234", "12.35", "31,416"]
+    values = (0.00012345, 0.462, 12.3456, 999.96, 31_415.9, 0.0)
+    assert [show("mae", value) for value in values] == ["0.0001234", "0.4620", "12.35", "1000", "31,416", "0"]
+    assert [show_error("mae", value) for value in (0.04271, 1.0, 99.4, 1234.5)] == ["0.043", "1", "99", "1,234"]
     assert (show("coverage", 0.8), show("smape", 0.034), metric_name("macro_f1")) == ("80.0 %", "3.4 %", "macro f1")
 
 

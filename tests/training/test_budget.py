@@ -195,7 +195,7 @@ def test_a_real_training_keeps_its_budget(tmp_path: Path) -> None:
     text = "\n".join(" ".join(draw.choice(words) for _ in range(9)) for _ in range(800))
     (tmp_path / "text.txt").write_text(text, "utf-8")
     environment = os.environ | {"PYTHONPATH": str(Path(seqloom.__file__).parents[1])}
-    command = [sys.executable, "-m", "seqloom.cli", "train", "text.txt", "--budget", "12s", "--patience", "0"]
+    command = [sys.executable, "-m", "seqloom", "train", "text.txt", "--budget", "12s", "--patience", "0"]
     sizes = ["--hidden", "48", "--threads", "1", "--out", "run"]
     start = perf_counter()
     subprocess.run([*command, *sizes], cwd=tmp_path, env=environment, check=True, capture_output=True)

@@ -50,11 +50,13 @@ def loop(steps: int = 40, of: int = 100, seconds: float = 0.5) -> Any:
     )
 
 
-def test_lines_stand_under_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    Console().say("리뷰.csv", "하나\nzwei")
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == f"{'리뷰.csv':<13} 하나\n{'':<13} zwei\n"
+@pytest.mark.parametrize(
+    ("heading", "spaces"), [("plan", 10), ("리뷰.csv", 6), ("아주 긴 이름의 파일.csv", 1), ("thirteen 8901", 1)]
+)
+def test_lines_stand_under_each_other(capsys: pytest.CaptureFixture[str], heading: str, spaces: int) -> None:
+    """A letter of Hangul takes two places on a terminal."""
+    Console().say(heading, "하나\nzwei")
+    assert capsys.readouterr() == ("", f"{heading}{' ' * spaces}하나\n{'':<13} zwei\n")
 
 
 def test_a_user_s_words_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

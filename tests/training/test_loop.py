@@ -144,6 +144,31 @@ def test_a_loss_that_never_was_a_number_is_an_error(run: Run) -> None:
     assert "--lr" in str(told.value)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_the_mean_of_the_weights_is_judged_and_kept(run: Run, share: float) -> None:
+    task = Scripted([0.5, 0.9, 0.7], average=share, patience=0)
+    loop = new(task, run)
+    mean = torch.zeros(4, 5)
+    means = []
+    advance = loop.schedule.advance
+
+    def noted(step: int, seconds: float) -> None:
+        nonlocal mean
+        mean = mean + (loop.model.state_dict()["0.weight"] - mean) / (1 + share * (step - 1))
+        means.append(mean)
+        advance(step, seconds)
+
+    loop.schedule.advance = noted  # type: ignore[method-assign]
+    loop.fit()
+    for judged, wanted in zip(task.judged, means[1::2], strict=True):
+        torch.testing.assert_close(judged, wanted)
+    assert torch.equal(loop.best["0.weight"], task.judged[1])
+    saved, _ = checkpoint.load_newest(run)
+    assert saved is not None
+    assert torch.equal(saved.weights["0.weight"], task.judged[-1])
+    assert torch.equal(task.judged[-1], loop.model.state_dict()["0.weight"]) is (share == 0)
+
+
 # --- what is done -----------------------------------------------------------------------------------------------------
 
 
@@ -200,11 +225,12 @@ def test_gradients_are_clipped(run: Run) -> None:
 SCRIPT = (0.5, 0.4, 0.6, 0.7, 0.7, 0.3, 0.8, 0.1, 0.2, 0.3)
 
 
-def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(run: Run) -> None:
-    whole = new(Scripted(SCRIPT, patience=0), Run.create(run.path.parent / "whole"))
+@pytest.mark.parametrize("average", [0.0, 0.3])
+def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(run: Run, average: float) -> None:
+    whole = new(Scripted(SCRIPT, patience=0, average=average), Run.create(run.path.parent / "whole"))
     whole.fit()
 
-    task = Scripted(SCRIPT, patience=0)
+    task = Scripted(SCRIPT, patience=0, average=average)
     task.before_loss = lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 7 else None
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted) as told:
@@ -217,7 +243,7 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(run: Run) -> None:
     assert saved.step == 7
 
     torch.manual_seed(99)
-    again = Scripted(SCRIPT[len(task.judged) :], patience=0)
+    again = Scripted(SCRIPT[len(task.judged) :], patience=0, average=average)
     loop = new(again, run)
     assert (loop.step, loop.epoch, loop.position) == (7, 1, 2)
     assert loop.fit() == "epochs"
@@ -229,11 +255,12 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(run: Run) -> None:
 
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), stop_on_interrupt() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.is_set()
         os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_outside_the_main_thread_signals_are_left_alone() -> None:

@@ -19,9 +19,10 @@ import pytest
 
 import seqloom
 from seqloom.errors import RunError
+from seqloom.report import page
 from seqloom.training.train import resume, train
 
-COMMAND = [sys.executable, "-m", "seqloom.cli"]
+COMMAND = [sys.executable, "-m", "seqloom"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(seqloom.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
 SMALL = {"hidden": 24, "threads": 1, "batch": 8, "checkpoint_every": "0.1s"}
 
@@ -76,7 +77,11 @@ TRAININGS: dict[str, tuple[Any, dict[str, Any]]] = {
         }
         | {"max_length": 12, "epochs": 16, "patience": 0},
     ),
-    "language": (poem, {"cell": "lstm", "layers": 2, "dropout": 0.3, "window": 24, "epochs": 9, "patience": 0}),
+    "language": (
+        poem,
+        {"cell": "lstm", "layers": 2, "dropout": 0.3, "weight_dropout": 0.2, "average": 0.3, "window": 24}
+        | {"epochs": 9, "patience": 0},
+    ),
     "forecast": (
         meter,
         {"task": "forecast", "horizon": 6, "look_back": 24, "dropout": 0.4, "epochs": 16, "patience": 0},
@@ -215,6 +220,31 @@ def test_killed_before_the_first_checkpoint_it_begins_anew(cases: Callable[[str]
     process.communicate()
     assert newest(run) == 0
     resume(run, quiet=True)
+    assert_same(run, case.whole)
+
+
+def test_of_two_that_train_one_run_the_second_is_refused(cases: Callable[[str], Case]) -> None:
+    case = cases("classify")
+    run = case.folder / "taken"
+    process = case.start("taken")
+    end = time.monotonic() + 60
+    while newest(run) == 0:
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)  # it holds the run, and does not end meanwhile
+    with pytest.raises(RunError, match="is being trained by another process"):
+        resume(run, quiet=True)
+    second = subprocess.run([*COMMAND, "resume", run], env=ENVIRONMENT, capture_output=True)
+    assert (second.returncode, second.stdout) == (4, b"")
+    assert b"is being trained by another process" in second.stderr
+    with pytest.raises(RunError, match="is being trained by another process"):
+        train(case.file, out=run, overwrite=True, quiet=True, **case.settings)
+    assert seqloom.load(run).predict(["a great film"])[0]["label"] in WORDS
+    assert page.write(run) == run / "report.html"
+    process.kill()
+    process.communicate()
+    resume(run, quiet=True)  # a killed process holds nothing
     assert_same(run, case.whole)
 
 

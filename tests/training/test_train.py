@@ -144,7 +144,32 @@ def test_rows_that_were_left_out_are_written_with_their_lines(tmp_path: Path, ta
     file.write_text("\n".join(lines), "utf-8")
     given = SMALL | {"task": task, "text": "review", "bad_rows": "skip"}
     run = train(file, out=tmp_path / "run", **given)
-    assert [reject["line"] for reject in files.read_jsonl(run.rejects)] == [5, 10]
+    rejects = files.read_jsonl(run.rejects)
+    assert [(reject["file"], reject["line"]) for reject in rejects] == [(str(file), 5), (str(file), 10)]
+
+
+def test_rows_of_a_validation_file_that_were_left_out_are_written_too(reviews: Path, tmp_path: Path) -> None:
+    valid = write_reviews(tmp_path / "dev.csv", 33, seed=2)
+    lines = valid.read_text("utf-8").splitlines()
+    lines[6] = "only one"
+    valid.write_text("\n".join(lines), "utf-8")
+    run = train(reviews, valid=str(valid), out=tmp_path / "run", bad_rows="skip", **SMALL)
+    (reject,) = files.read_jsonl(run.rejects)
+    assert (reject["file"], reject["line"], reject["text"]) == (str(valid), 7, "only one")
+
+
+def test_rows_of_series_that_were_left_out_are_written_with_their_file(tmp_path: Path) -> None:
+    made = []
+    for name, count in (("train.csv", 120), ("dev.csv", 80)):
+        rows = ["load", *(str(row % 7) for row in range(count))]
+        rows[count // 2] = "oops"
+        made.append(tmp_path / name)
+        made[-1].write_text("\n".join(rows), "utf-8")
+    given = {"task": "forecast", "model": "linear", "horizon": 2, "look_back": 6, "missing": "interpolate"}
+    rest = {"bad_rows": "skip", "threads": 1, "epochs": 1, "quiet": True}
+    run = train(made[0], valid=str(made[1]), out=tmp_path / "run", **given, **rest)
+    rejects = files.read_jsonl(run.rejects)
+    assert [(reject["file"], reject["line"]) for reject in rejects] == [(str(made[0]), 61), (str(made[1]), 41)]
 
 
 def test_a_file_to_validate_on(reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

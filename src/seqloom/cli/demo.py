@@ -12,7 +12,7 @@ from seqloom.errors import SeqloomError
 
 MOST_CHARACTERS = 1_000_000
 """As much text as a small model can learn from in a minute."""
-SETTINGS: dict[str, Any] = {"cell": "gru", "layers": 1, "hidden": 256, "tokenizer": "char"}
+SETTINGS: dict[str, Any] = {"cell": "gru", "layers": 1, "hidden": 256, "weight_dropout": 0.0, "tokenizer": "char"}
 PROMPT = "def "
 LENGTH = 300
 

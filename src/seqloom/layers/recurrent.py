@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.compiler import is_compiling
-from torch.nn import functional
 
 from seqloom import kernels
 from seqloom.cells.base import Cell
 from seqloom.errors import SettingError, ShapeError
 from seqloom.kernels import Lengths, Options, Weights
 from seqloom.layers import arguments
-from seqloom.layers.noise import dropout_mask, zoneout_marks
+from seqloom.layers.noise import connection_mask, dropout_mask, zoneout_marks
 from seqloom.layers.ready import Ready, ready
 from seqloom.layers.states import State, add_batch, as_tuple, drop_batch, one_or_all
 from seqloom.parts import part
@@ -273,7 +272,7 @@ class Recurrent(nn.Module):
         except KeyError:  # parametrized, pruned, replicated: tensors under the same names, but no parameters
             weights = [Weights(*[getattr(self, name) for name in names]) for names in self._all_weights]
         if self.weight_dropout and self.training:
-            return [one._replace(hh=functional.dropout(one.hh, self.weight_dropout)) for one in weights]
+            return [one._replace(hh=one.hh * connection_mask(one.hh, self.weight_dropout)) for one in weights]
         return weights
 
     def _options(self, input: Tensor, all_states: bool, time_first: bool) -> list[Options] | None:

@@ -1,11 +1,15 @@
 """What all plots share: their colours, which a page can replace, their plain axes, and how they are written.
 
+A page has each wide plot a second time, drawn narrow for a phone: shrunk to that width its words could not be read.
+
 Figures are made with matplotlib's object-oriented API: no window, no pyplot, no state that outlives a call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "legend", "new_figure", "plain", "stand_ins_for", "write"]
+__all__ = ["COLOURS", "is_narrow", "legend", "narrow", "new_figure", "plain", "stand_ins_for", "write"]
 
 COLOURS = {
     "ink": "#22272f",
@@ -29,11 +33,33 @@ COLOURS = {
 """What each colour is for, by the name that the page's style sheet gives it."""
 
 LABEL_LENGTH = 22  # characters of a label that fit beside a plot
+NARROW = 4.2  # inches: about what a phone shows
+LEGEND_LENGTH = 12  # characters of a name of which three fit beside each other there
+
+_narrow: ContextVar[bool] = ContextVar("narrow", default=False)
+
+
+@contextmanager
+def narrow() -> Iterator[None]:
+    """Within it plots are drawn for a phone."""
+    before = _narrow.set(True)
+    try:
+        yield
+    finally:
+        _narrow.reset(before)
+
+
+def is_narrow() -> bool:
+    """Whether plots are drawn for a phone just now."""
+    return _narrow.get()
 
 
 def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, sizes in inches; a narrow one gets no wider than a phone, and room for a higher legend."""
     from matplotlib.figure import Figure
 
+    if is_narrow():
+        width, height = min(width, NARROW), height + 0.3
     # A Figure made so draws with Agg (or with the backend of the file it is saved to), whatever the user's settings.
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -50,9 +76,12 @@ def plain(axes: Axes, side: str = "left") -> None:
 
 
 def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """The names of the lines, above the plot and in one row."""
+    """The names of the lines, above the plot and in one row; in a narrow plot in as many as they need."""
+    columns = len(names)
+    if is_narrow():
+        columns = min(columns, 3 if max(map(len, names)) <= LEGEND_LENGTH else 2)
     figure.legend(
-        handles, names, loc="outside upper left", ncols=len(names), frameon=False, fontsize=9,
+        handles, names, loc="outside upper left", ncols=columns, frameon=False, fontsize=9,
         labelcolor=COLOURS["ink"], handlelength=1.8, columnspacing=1.6, borderaxespad=0.2,
     )  # fmt: skip
 

@@ -35,7 +35,8 @@ def contents(details: Mapping[str, Any], inline: Inline) -> dict[str, Any]:
         by_step = []  # one step has no course, and the verdict has its error
     calibrated = details.get("calibration", [])
     rule = details.get("baseline") or "simple rule"
-    unit = details["targets"][0] if len(details.get("targets", [])) == 1 else None
+    standardised = len(details.get("targets", [])) > 1
+    unit = "standard deviations" if standardised else next(iter(details.get("targets", [])), None)
 
     def plot(draw: Callable[[IO[bytes]], None], name: str, prefix: str, *, fluid: bool = True) -> Markup:
         return inline(draw, name, prefix, fluid=fluid)
@@ -43,6 +44,7 @@ def contents(details: Mapping[str, Any], inline: Inline) -> dict[str, Any]:
     return {
         "facts": _facts(details),
         "rule": rule,
+        "standardised": standardised,
         "samples": _windows(details.get("samples", [])[:MOST_SAMPLES], "sample", rule, plot),
         "worst": _windows(details.get("worst", [])[:MOST_WORST], "worst", rule, plot),
         "by_step": plot(lambda target: plots.error_by_step(by_step, target, unit=unit, rule=rule),
@@ -60,11 +62,12 @@ def contents(details: Mapping[str, Any], inline: Inline) -> dict[str, Any]:
 
 
 def _facts(details: Mapping[str, Any]) -> dict[str, Any]:
+    period = details.get("period")
     facts = {
         "frequency": details.get("frequency"),
         "look-back, rows": details.get("look_back"),
         "horizon, steps": details.get("horizon"),
-        "season, rows": details.get("period"),
+        "season, rows": "none" if period == 1 else period,
         "interval": f"{100 * details['level']:.0f} %" if details.get("level") else None,
     }
     return {name: value for name, value in facts.items() if value is not None}
@@ -86,11 +89,12 @@ def _windows(
 
 
 def _moment(time: str) -> str:
-    """A time stamp without what it does not need: no seconds of zero, no midnight."""
-    day, _, clock = time.replace("T", " ").partition(" ")
+    """A time stamp without what it does not need: no seconds of zero, and no midnight without an offset."""
+    stamp, zone = plots.without_zone(time)
+    day, _, clock = stamp.replace("T", " ").partition(" ")
     clock = clock.removesuffix(".000000")
     clock = clock[:5] if clock[5:] in ("", ":00") else clock
-    return day if clock in ("", "00:00") else f"{day} {clock}"
+    return day if clock in ("", "00:00") and not zone else f"{day} {clock}{zone}"
 
 
 def _chosen(by_step: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

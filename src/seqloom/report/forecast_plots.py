@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -10,13 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from seqloom.report import fonts
-from seqloom.report.canvas import COLOURS, legend, new_figure, plain, write
+from seqloom.report.canvas import COLOURS, is_narrow, legend, new_figure, plain, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-__all__ = ["calibration", "error_by_step", "forecast", "residuals", "waves"]
+__all__ = ["calibration", "error_by_step", "forecast", "residuals", "waves", "without_zone"]
 
 Target = str | Path | IO[bytes]
 """Where to write: a path, or a binary buffer."""
@@ -58,6 +59,9 @@ def forecast(
         _band(axes, ahead, _numbers(sample["lower"]), _numbers(sample["upper"]))
     if sample.get("times"):
         _dates(axes)
+        zone = without_zone(sample["times"][-1])[1]
+        if zone:
+            axes.set_xlabel(f"UTC{zone.removeprefix('Z')}", color=COLOURS["muted"])
     else:
         axes.set_xlabel("rows from the last one known", color=COLOURS["muted"])
     _name_values(axes, sample.get("target"))
@@ -92,9 +96,10 @@ def error_by_step(
         _line(axes, steps, _numbers([row.get("naive") for row in by_step]), rule, "second", 1.4, dashed=True)
     _line(axes, steps, _numbers([row["mae"] for row in by_step]), "this model", "first", 2.0)
     axes.set_xlabel("steps ahead", color=COLOURS["muted"])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(f"MAE, {unit}" if unit and fonts.drawable(unit) else "MAE", color=COLOURS["ink"], parse_math=False)
+    name = f"MAE, {unit}" if unit and fonts.drawable(unit) else "MAE"
+    axes.set_ylabel(name, color=COLOURS["ink"], family=fonts.families([name]), parse_math=False)
     legend(figure, *axes.get_legend_handles_labels())
     write(figure, target, format)
 
@@ -142,6 +147,7 @@ def calibration(rows: Sequence[Mapping[str, float]], target: Target, *, format: 
     levels, coverage = _numbers([r["level"] for r in rows]), _numbers([r["coverage"] for r in rows])
     axes.plot(levels, coverage, color=COLOURS["first"], linewidth=1.8, marker="o", markersize=5, label="this model")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+    axes.tick_params(pad=6)  # so that the two zeros at the corner stand apart
     for axis, name in ((axes.xaxis, "promised"), (axes.yaxis, "came true")):
         axis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
         axis.set_label_text(name, color=COLOURS["muted"])
@@ -178,6 +184,16 @@ def waves(
     write(figure, target, format)
 
 
+def without_zone(time: str) -> tuple[str, str]:
+    """An ISO time stamp as its clock shows it, and the offset behind it.
+
+    >>> without_zone("2020-01-31T10:20:00+09:00"), without_zone("2020-01-31")
+    (('2020-01-31T10:20:00', '+09:00'), ('2020-01-31', ''))
+    """
+    found = re.fullmatch(r"(.+?)(Z|[+-]\d\d:\d\d)?", time)
+    return (time, "") if found is None else (found[1], found[2] or "")
+
+
 # Lines ------------------------------------------------------------------------------------------------------------
 
 
@@ -189,7 +205,7 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
 def _places(times: Sequence[str] | None, known: int, horizon: int) -> NDArray[Any]:
     """Where each value stands on the axis: at its time, or counted from the last row known, which is 0."""
     if times:
-        return np.array(times[-(known + horizon) :], dtype="datetime64[us]")
+        return np.array([without_zone(time)[0] for time in times[-(known + horizon) :]], dtype="datetime64[us]")
     return np.arange(1 - known, horizon + 1)
 
 
@@ -213,7 +229,7 @@ def _dates(axes: Axes) -> None:
     from matplotlib import dates
 
     untyped: Any = dates
-    locator = untyped.AutoDateLocator(minticks=4, maxticks=9)
+    locator = untyped.AutoDateLocator(minticks=3 if is_narrow() else 4, maxticks=5 if is_narrow() else 9)
     # Of ticks that tell years, months, days, hours, minutes, seconds; where a larger unit begins; beside all of them.
     ticks = ["%Y", "%b", "%d", "%H:%M", "%H:%M", "%S.%f"]
     begins = ["", "%Y", "%b", "%d %b", "%H:%M", "%H:%M"]

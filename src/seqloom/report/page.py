@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from seqloom import run as runs
 from seqloom.report import forecast, plots
-from seqloom.report.canvas import COLOURS
+from seqloom.report.canvas import COLOURS, narrow
 from seqloom.report.verdict import judge, metric_name, show, show_error
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = ["write"]
 TEXT_LENGTH = 280  # characters of a mistake that are read before the eye moves on
 MOST_MISTAKES = 20
 MOST_ROWS = 25  # of a table before the rest is folded away
+SMALLEST = 0.75  # of a plot's drawn size: smaller words cannot be read
 
 HEAD = ("format", "seqloom", "created", "task", "settings", "data", "versions", "machine")
 DETAILS = ("confusion", "per_label", "mistakes", "samples", "forecast")
@@ -115,9 +116,10 @@ def _verdict(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         judgement = None
     else:
         rows, judgement = verdict["rows"], judge(verdict)
+    rivals = rows if judgement is None else rows[1:]
     longest = max((row["value"] for row in rows if row.get("value") is not None), default=0)
     bars = [max(0.0, 100 * (row.get("value") or 0) / longest) if longest else 0.0 for row in rows]
-    losses = verdict["metric"] != "loss" and any(row.get("loss") is not None for row in rows)
+    losses = verdict["metric"] != "loss" and any(row.get("loss") is not None for row in rivals)  # alone it says nothing
     return {**verdict, "judgement": judgement, "losses": losses, "table": list(zip(rows, bars, strict=True))}
 
 
@@ -162,15 +164,15 @@ def _seen(data: Mapping[str, Any]) -> dict[str, Any]:
         "format": data.get("format"),
         "text": data.get("text"),
         "label": data.get("label"),
-        "repeated texts": data.get("duplicates"),
-        "texts with two labels": data.get("conflicting"),
+        "repeated texts": data.get("duplicates") if data.get("text") else None,
+        "texts with two labels": data.get("conflicting") if data.get("label") else None,
         "Hangul": f"{100 * data['hangul']:.0f} %" if data.get("hangul") else None,
     }
     columns = data.get("columns", [])
     return {
         "facts": {name: value for name, value in facts.items() if value is not None} | data.get("facts", {}),
         "columns": columns,
-        "texts": bool(columns) and all("characters" in column and "words" in column for column in columns),
+        "texts": bool(data.get("text")) and all("characters" in column and "words" in column for column in columns),
         "categories": [column for column in columns if column.get("kind") == "category" and column.get("top")],
         "conflicting": data.get("conflicting", 0),
         "conflicts": data.get("conflicts", []),
@@ -223,9 +225,22 @@ def inline(draw: Callable[[IO[bytes]], None], name: str, prefix: str, *, fluid: 
         draw: writes an SVG file to a binary buffer.
         name: what a screen reader says.
         prefix: begins every id, so that two plots on a page do not meet.
-        fluid: as wide as the page; otherwise as wide as it was drawn.
+        fluid: as wide as the page, and drawn a second time for a phone; otherwise as wide as it was drawn, and where
+            there is less room it scrolls.
     """
-    from markupsafe import Markup, escape
+    from markupsafe import Markup
+
+    if not fluid:
+        return Markup(f'<div class="scroll">{_svg(draw, name, prefix)}</div>')
+    with narrow():
+        phone = _svg(draw, name, f"{prefix}-narrow", width="100%")
+    wide = _svg(draw, name, prefix, width="100%")
+    return Markup(f'<div class="wide">{wide}</div><div class="phone">{phone}</div>')
+
+
+def _svg(draw: Callable[[IO[bytes]], None], name: str, prefix: str, width: str = "") -> str:
+    """The SVG of a plot; without a width as wide as it was drawn. Safe: we drew it, and its labels are outlines."""
+    from markupsafe import escape
 
     buffer = BytesIO()
     draw(buffer)
@@ -239,11 +254,12 @@ def inline(draw: Callable[[IO[bytes]], None], name: str, prefix: str, *, fluid: 
     svg = re.sub(r"url\(#([^)]*)\)", lambda match: f"url(#{ids[match[1]]})", svg)
     for colour, value in COLOURS.items():
         svg = svg.replace(value, f"var(--{colour})")
-    width = "100%" if fluid else re.findall(r'width="([\d.]+pt)"', svg)[0]
-    head = f'<svg role="img" aria-label="{escape(name)}" style="width: {width}"'
+    drawn = float(re.findall(r'width="([\d.]+)pt"', svg)[0])
+    widths = f"width: {width}" if width else f"width: {drawn:g}pt; min-width: {SMALLEST * drawn:g}pt"
+    head = f'<svg role="img" aria-label="{escape(name)}" style="{widths}"'
     svg = re.sub(r'^<svg([^>]*?) width="[^"]*"', rf"{head}\1", svg)
     svg = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", svg)
-    return Markup(re.sub(r"\n\s*", "\n", svg))  # safe: we drew it, and its labels are outlines
+    return re.sub(r"\n\s*", "\n", svg)
 
 
 # Words ------------------------------------------------------------------------------------------------------------

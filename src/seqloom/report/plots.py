@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from seqloom.report import fonts
 from seqloom.report.canvas import COLOURS, legend, new_figure, plain, stand_ins_for, write
+from seqloom.report.verdict import SHARES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,13 +53,15 @@ def curves(
     plain(left)
     left.set_xlabel(x, color=COLOURS["muted"])
     if x in ("step", "examples"):
-        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        left.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     _draw_pair(left, rows, x, "loss", "first")
     handles, names = left.get_legend_handles_labels()
     if metric is not None and any(_value(row, metric) is not None for row in rows):
         right = left.twinx()
         plain(right, side="right")
         _draw_pair(right, rows, x, metric, "second")
+        if metric in SHARES:
+            right.yaxis.set_major_formatter(lambda share, place: f"{100 * share:g} %")
         more_handles, more_names = right.get_legend_handles_labels()
         handles, names = handles + more_handles, names + more_names
     if best is not None:

@@ -9,7 +9,9 @@ from typing import Any
 
 __all__ = ["Verdict", "judge", "metric_name", "show", "show_error"]
 
-SHARES = frozenset({"accuracy", "macro_f1", "micro_f1", "f1", "precision", "recall", "smape", "coverage"})
+SHARES = frozenset(
+    {"accuracy", "network_accuracy", "macro_f1", "micro_f1", "f1", "precision", "recall", "smape", "coverage"}
+)
 """Metrics between 0 and 1 that people read as percent."""
 
 ERRORS = {
@@ -82,7 +84,9 @@ def show_error(metric: str, error: float | None) -> str:
         return ""
     if metric in SHARES:
         return f"{100 * error:.1f}"
-    return _digits(error) if metric in ERRORS else _number(error)
+    if metric in ERRORS:
+        return f"{error:,.0f}" if error >= 100 else f"{error:.2g}"
+    return _number(error)
 
 
 def _amount(metric: str, gain: float, error: float | None, pair: tuple[float, float]) -> str:
@@ -105,8 +109,10 @@ def _number(value: float) -> str:
 
 
 def _digits(value: float) -> str:
-    """Four digits of an error, which may be of any size: ``0.0001234``, ``12.35``, ``31,415``."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """Four digits of an error, which may be of any size: ``0.0001234``, ``0.4620``, ``12.35``, ``31,415``."""
+    if abs(value) >= 1000 or value == 0:
+        return f"{value:,.0f}"
+    return f"{value:#.4g}".removesuffix(".")
 
 
 def _finite(value: Any) -> bool:

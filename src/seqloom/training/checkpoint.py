@@ -64,10 +64,11 @@ class TrainingState:
     position: int
     """Batches done in this epoch."""
     weights: dict[str, Tensor]
+    """What predicts: the model's own weights, or their means."""
     optimizer: dict[str, Tensor]
     """``exp_avg.<parameter>``, ``exp_avg_sq.<parameter>``, ``step.<parameter>``."""
     tensors: dict[str, Tensor]
-    """States of the generators, carried recurrent states."""
+    """States of the generators, carried recurrent states, the model's own weights beside their means."""
     values: dict[str, Any]
     """JSON values: plan, patience, best score, seconds, running sums. Floats come back to the bit, tuples as lists."""
     best: bool

@@ -42,9 +42,11 @@ class Console:
 
     def say(self, heading: str, text: str) -> None:
         """One line; a text of several lines continues under itself."""
+        from rich.cells import cell_len
+
         if not self.quiet:
             first, *others = text.split("\n")
-            self._print(f"{heading:<{HEADING}} {first}")
+            self._print(f"{heading}{' ' * (HEADING - cell_len(heading))} {first}")
             for line in others:
                 self._print(f"{'':<{HEADING}} {line}")
 

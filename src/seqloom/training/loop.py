@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import inf, isfinite
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from seqloom.errors import RunError, SeqloomError
 from seqloom.files import append_jsonl
 from seqloom.training import checkpoint
+from seqloom.training.average import Average
 from seqloom.training.budget import Clock, Schedule
 from seqloom.training.devices import autocast
 from seqloom.training.optimizer import adamw, learning_rate, set_learning_rate
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from seqloom.run import Run
     from seqloom.tasks.base import Encoded, Evaluation, Task
-    from seqloom.training.console import Console
 
 __all__ = ["Interrupted", "Loop"]
 
@@ -43,13 +43,26 @@ class Interrupted(SeqloomError):
 NONE_YET = (inf, inf)
 
 
+class Listener(Protocol):
+    """Who is told how a training goes, for instance the console."""
+
+    def warn(self, text: str) -> None:
+        """Something is not as it should be."""
+
+    def progress(self, loop: Loop) -> None:
+        """A step was taken."""
+
+    def evaluated(self, loop: Loop, train: dict[str, float], evaluation: Evaluation) -> None:
+        """The validation part was scored; ``train`` is what the training part lost since the last time."""
+
+
 class Loop:
     """One training, from a new model or from a checkpoint to its last step.
 
     All that decides the next step lies in the attributes that ``_state`` writes and ``_restore`` reads.
     """
 
-    def __init__(self, task: Task, train: Encoded, valid: Encoded, run: Run, clock: Clock, console: Console) -> None:
+    def __init__(self, task: Task, train: Encoded, valid: Encoded, run: Run, clock: Clock, console: Listener) -> None:
         import torch
 
         self.task, self.train, self.valid = task, train, valid
@@ -58,6 +71,7 @@ class Loop:
         torch.manual_seed(self.settings.seed)
         self.model: nn.Module = task.build()
         self.optimizer = adamw(self.model, self.settings)
+        self.average = Average(self.model, self.settings.average)
         self.epoch, self.position, self.step, self.examples = 0, 0, 0, 0
         self.batches: Sequence[Any] = task.epoch(train, 0)
         self.schedule = Schedule(self.settings, len(self.batches), clock)
@@ -108,6 +122,7 @@ class Loop:
         self.optimizer.step()
         self.carried = loss.carried
         self.step += 1
+        self.average.add(self.step)
         self.examples += loss.count
         self.sums.add(loss.sum.detach(), loss.correct, loss.count)
         self._next_position()
@@ -124,13 +139,14 @@ class Loop:
 
     def _evaluate(self) -> None:
         start = perf_counter()
-        evaluation = evaluate(self.task, self.model, self.valid, self.settings.precision)
-        score = self._score(evaluation)
-        if score < self.best_score:
-            self.best_score, self.best_step, self.worse = score, self.step, 0
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        else:
-            self.worse += 1
+        with self.average.in_place():
+            evaluation = evaluate(self.task, self.model, self.valid, self.settings.precision)
+            score = self._score(evaluation)
+            if score < self.best_score:
+                self.best_score, self.best_step, self.worse = score, self.step, 0
+                self.best = self._copied_weights()
+            else:
+                self.worse += 1
         self._record(evaluation)
         if self.best_score == NONE_YET:
             raise SeqloomError(
@@ -138,6 +154,9 @@ class Loop:
                 help="take a smaller --lr; the run keeps its last good checkpoint",
             )
         self.schedule.evaluation_done(perf_counter() - start)
+
+    def _copied_weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def _score(self, evaluation: Evaluation) -> tuple[float, float]:
         """What is least for the best weights: the task's metric, and between equals the loss."""
@@ -178,7 +197,7 @@ class Loop:
     def _state(self) -> checkpoint.TrainingState:
         import torch
 
-        tensors = {"generator": torch.get_rng_state()}
+        tensors = {"generator": torch.get_rng_state(), **self.average.to_tensors()}
         tensors |= {f"carried.{index}": tensor for index, tensor in enumerate(self.carried)}
         is_best = self.best_step == self.step
         if not is_best:
@@ -193,11 +212,13 @@ class Loop:
             "worse": self.worse,
             "sums": self.sums.to_values(),
         }
+        with self.average.in_place():
+            weights = self._copied_weights()
         return checkpoint.TrainingState(
             step=self.step,
             epoch=self.epoch,
             position=self.position,
-            weights=dict(self.model.state_dict()),
+            weights=weights,
             optimizer=checkpoint.optimizer_tensors(self.model, self.optimizer),
             tensors=tensors,
             values=values,
@@ -217,6 +238,7 @@ class Loop:
             self.model.load_state_dict(state.weights)
         except RuntimeError as error:
             raise RunError(f"the checkpoint of step {state.step} does not fit the settings: {error}") from None
+        self.average.restore(state.tensors)
         checkpoint.restore_optimizer(self.model, self.optimizer, state.optimizer)
         self.step, self.epoch, self.position = state.step, state.epoch, state.position
         self.batches = self.task.epoch(self.train, self.epoch)

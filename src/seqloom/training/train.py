@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from seqloom import files
 from seqloom import run as runs
-from seqloom.errors import DataError, RunError, SettingError, nearest
+from seqloom.errors import DataError, RunError
 from seqloom.parts import names, part
 from seqloom.run import Run
 from seqloom.settings import TextSettings, override, read_config
 from seqloom.tasks.base import Data, Encoded, Score, Task
 from seqloom.training.budget import Clock
+from seqloom.training.choice import check_settings, parse
 from seqloom.training.console import Console, seconds_in_words
 
 if TYPE_CHECKING:
@@ -94,15 +95,17 @@ def train(
     start = perf_counter()
     console = Console(quiet)
     values = override(read_config(config) if config else {}, settings)
-    if out and not overwrite:
-        runs.check_free(out)  # said before the file is read
-    task = task or values.pop("task", None)
+    task = task or values.get("task")
     values.pop("task", None)
+    # Both are said before a file of any size is read.
+    check_settings(task, values)
+    if out:
+        runs.check_free(out, overwrite=overwrite)
     records, seen, name = _look(file, task, values)
     chosen = part("tasks", name)
     found = {"text": seen.text, "label": seen.label}
     values = {key: column for key, column in found.items() if column and key in chosen.Settings.model_fields} | values
-    session = Session(chosen(resolve(_parse(chosen, values))), Clock(None), console)
+    session = Session(chosen(resolve(parse(chosen, values))), Clock(None), console)
     session.clock = Clock(session.task.settings.budget, perf_counter() - start)
     use_threads(session.task.settings.threads)
     console.say(Path(file).name, "\n".join(session.task.introduced(seen)))
@@ -115,20 +118,26 @@ def train(
             console.say(name, fact)
         examples = _encode(session)
     run = _create(session, path, overwrite, seen)
-    return _finish(session, run, *examples)
+    with run.locked():
+        return _finish(session, run, *examples)
 
 
 def resume(run: str | Path | Run, *, quiet: bool = False) -> Run:
     """Goes on with a training that was stopped or killed, to the bits it would have had.
 
     Raises:
-        RunError: the folder is not a run, it is damaged, or the file it was trained on has changed.
+        RunError: the folder is not a run, it is damaged, another process trains it, or the file it was trained on has
+            changed.
     """
+    opened = run if isinstance(run, Run) else Run.open(run)
+    with nullcontext() if opened.finished else opened.locked():
+        return _resume(opened, Console(quiet))
+
+
+def _resume(opened: Run, console: Console) -> Run:
     from seqloom.predict import load_task
     from seqloom.training.devices import use_threads
 
-    opened = run if isinstance(run, Run) else Run.open(run)
-    console = Console(quiet)
     if opened.finished:
         opened.verify()
         console.say("run", f"{opened.path} is finished; nothing is left to do")
@@ -158,8 +167,6 @@ def _look(file: str | Path, task: str | None, values: dict[str, Any]) -> tuple[R
     from seqloom.data.inspect import inspect
     from seqloom.data.read import read
 
-    if task is not None and task not in names("tasks"):
-        raise SettingError(f'"{task}" is not one of the tasks', help=nearest(task, names("tasks")))
     needed = TextSettings.parse({key: values[key] for key in values.keys() & TextSettings.model_fields.keys()})
     records = read(file, encoding=needed.encoding, bad_rows=needed.bad_rows)
     seen = inspect(records, text=needed.text, label=values.get("label"))
@@ -171,19 +178,6 @@ def _look(file: str | Path, task: str | None, values: dict[str, Any]) -> tuple[R
             help=f"name the columns with --text and --label, or the task with --task: {', '.join(names('tasks'))}",
         )
     return records, seen, str(task or seen.task)
-
-
-def _parse(chosen: type[Task], values: dict[str, Any]) -> Any:
-    """The settings of the task; a setting of another task is told apart from a misspelt one."""
-    known = chosen.Settings.model_fields
-    for name in values.keys() - known.keys():
-        owners = [other for other in names("tasks") if name in part("tasks", other).Settings.model_fields]
-        if owners:
-            raise SettingError(
-                f'"{name}" is a setting of {" and ".join(owners)}; this run is {chosen.name}',
-                help=f"leave it out, or choose --task {owners[0]}",
-            )
-    return chosen.Settings.parse(values)
 
 
 def _part(session: Session, records: Records) -> None:
@@ -240,8 +234,9 @@ def _create(session: Session, path: Path, overwrite: bool, seen: Inspection) -> 
     contents = {"task": task.name, "settings": settings, "data": data, **runs.environment()}
     run = Run.create(path, contents, overwrite=overwrite)
     task.save(run.preprocess)
-    if session.train.rejects:
-        files.write_jsonl(run.rejects, [reject.to_dict() for reject in session.train.rejects])
+    read = (session.train, session.valid) if task.settings.valid else (session.train,)
+    if rejects := [{"file": data.file, **reject.to_dict()} for data in read for reject in data.rejects]:
+        files.write_jsonl(run.rejects, rejects)
     summary = {"task": task.name, "run": run.name, "data": {**seen.to_dict(), "facts": task.facts()}}
     files.write_json(run.summary, summary)
     return run
@@ -257,6 +252,7 @@ def _finish(session: Session, run: Run, train: Encoded, valid: Encoded) -> Run:
         # Without a part held out a rule that knows the data by heart would be no baseline.
         held_out = task.settings.valid or task.settings.split or session.test is not None
         summary["baselines"] = _baselines(session) if held_out else []
+        task.save_baselines(run.preprocess)
         rows = {"train": session.train, "valid": session.valid} | ({"test": session.test} if session.test else {})
         summary["split"] = {**{name: len(part) for name, part in rows.items()}, "how": session.how}
         summary["phases"] = session.phases
