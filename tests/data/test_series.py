@@ -207,10 +207,11 @@ def test_the_clock_of_the_training_is_kept() -> None:
     plain = [[row[0].removesuffix("+09:00"), *row[1:]] for row in seoul]
     one, two = series(seoul, zone=Zone(9 * 3600)), series(utc, zone=Zone(9 * 3600))
     np.testing.assert_array_equal(one.series[0].times, two.series[0].times)
-    for rows, zone in ((plain, Zone(0)), (seoul, Zone()), (utc, Zone())):
+    untold, told, counted = "has no offset from UTC", "has an offset from UTC", "counts from 1970 in UTC"
+    for rows, zone, what in ((plain, Zone(0), untold), (seoul, Zone(), told), (utc, Zone(), counted)):
         error = refused(rows, zone=zone)
         assert (error.code, error.line) == ("D051", 2)
-        assert "offset from UTC, and those of the training had" in error.message
+        assert f"{what}, and those of the training had" in error.message
 
 
 def test_series_of_one_file_interleaved() -> None:

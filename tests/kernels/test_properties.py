@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqloom import kernels
-from seqloom.kernels import Options, Weights, calls, compiled, short
+from seqloom.kernels import Options, Weights, calls, compiled
 from tests.kernels.problems import CELLS, OPTIONS, assert_close, gradients, make, options
 
 torch.set_num_threads(1)
@@ -34,8 +34,7 @@ def guarded(monkeypatch):
 
     monkeypatch.setattr(calls, "memory", lambda like: block(like, *like.shape))
     monkeypatch.setattr(compiled, "stash_memory", block)
-    for module in (calls, short):
-        monkeypatch.setattr(module, "sequence", lambda input, features: block(input, *input.shape[:2], features))
+    monkeypatch.setattr(calls, "sequence", lambda input, features: block(input, *input.shape[:2], features))
     yield
     assert blocks
     for numbers in blocks:

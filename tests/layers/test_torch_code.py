@@ -152,6 +152,18 @@ def test_compiles_whole_and_exports(hand, ours, torchs):
     torch.testing.assert_close(program.module()(x)[0], wanted[0])
 
 
+@ours_and_torchs
+def test_dropped_weights_compile_whole(ours, torchs):
+    torch.manual_seed(1)
+    layer = ours(3, 40, weight_dropout=0.5)
+    x = torch.randn(7, 5, 3)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    output, _ = compiled(x)
+    again, _ = compiled(x)
+    torch.testing.assert_close(output[0], layer.eval()(x)[0][0])  # the first step has no product with the state
+    assert not torch.equal(output[1:], again[1:])
+
+
 class OnCuda(torch.Tensor):
     """A tensor that says it is on CUDA."""
 

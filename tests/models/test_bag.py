@@ -88,6 +88,22 @@ def test_texts_of_nothing_known_get_the_prior_alone():
     assert np.isfinite(nothing).all()
 
 
+def test_texts_without_any_ngram_leave_the_prior():
+    found = bag_of_ngrams(["", "", ""], [0, 1, 0], characters=False).probabilities(["", "a film"])
+    np.testing.assert_allclose(found, [[2.5 / 4, 1.5 / 4]] * 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("labels", [2, 7])
+def test_labels_are_reckoned_some_at_a_time(monkeypatch, labels):
+    texts, _ = reviews(60)
+    model = bag_of_ngrams(texts, [n % labels for n in range(60)], characters=True)
+    wanted = model.probabilities(texts[:9])
+    one_by_one = [model.probabilities([text])[0] for text in texts[:9]]
+    np.testing.assert_allclose(one_by_one, wanted, rtol=1e-12)
+    monkeypatch.setattr(bag, "_CHUNK", 1)
+    np.testing.assert_allclose(model.probabilities(texts[:9]), wanted, rtol=1e-12)
+
+
 def test_labels_that_training_lacks_are_improbable_not_impossible():
     found = bag_of_ngrams(["a b", "c d", "a c"], [0, 2, 0], characters=False).probabilities(["a b", "d"])
     assert found.shape == (2, 3)

@@ -345,6 +345,15 @@ def test_a_mixture_is_saved_and_loaded(tmp_path: Path) -> None:
     assert again.predict(model, ["좋은 film", ""]) == task.predict(model, ["좋은 film", ""])
 
 
+def test_a_training_that_goes_on_judges_the_network_alone(tmp_path: Path) -> None:
+    task, model, examples = mixed(tmp_path)
+    again = Classify.load(task.settings, tmp_path)
+    again.forget_calibration()
+    assert again.mixture.bag is not None
+    alone = again.evaluate(model, examples).metrics
+    assert alone["accuracy"] == task.evaluate(model, examples).metrics["network_accuracy"]
+
+
 def test_a_mixture_can_be_left_out(tmp_path: Path) -> None:
     task, model, examples = mixed(tmp_path, ngrams=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.json", "tokenizer.json"]

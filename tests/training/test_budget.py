@@ -219,6 +219,7 @@ def test_most_epochs_end_it_before_the_clock_does(time: Time) -> None:
         assert schedule.steps_left() == 2000 - step
     assert schedule.done()
     assert time.now - 1000.0 == pytest.approx(200.0)
+    assert schedule.ended_by_most(2000)
 
 
 def test_small_data_gets_more_than_most_epochs(time: Time) -> None:
@@ -239,3 +240,4 @@ def test_the_clock_ends_it_before_most_epochs_do(time: Time) -> None:
         time.now += 0.1
         schedule.advance(steps, 0.1)
     assert 50 - REPORT_SECONDS - 0.2 <= time.now - 1000.0 <= 50 - REPORT_SECONDS + 0.2
+    assert not schedule.ended_by_most(steps)

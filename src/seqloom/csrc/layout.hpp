@@ -60,9 +60,9 @@ struct Layout {
         return rest < gates * units ? rest / units * hidden + block * width + rest % units : -1;
     }
 
-    // --- packed weights of forward: biases [row], the bias inside the reset [blocks], a vector that is zero if all
-    // hidden weights are finite, panels of the input, of h
-    // -----------------------------------------------------------------------
+    // --- packed weights of forward --------------------------------------------------------------------------------
+    // Biases [row], the bias inside the reset [blocks], a vector that is zero if all hidden weights are finite, panels of
+    // the input, of h.
     std::size_t forward_bytes() const noexcept {
         return (row + blocks * width + width) * sizeof(Real) + row * (input_depth + hidden_depth) * sizeof(Unit);
     }
@@ -77,8 +77,8 @@ struct Layout {
         return input_panel(packed, 0) + row * input_depth + panel * panel_blocks * gates * width * hidden_depth;
     }
 
-    // --- packed weights of backward: columns of h in panels of up to 4 blocks, then columns of the input
-    // --------------
+    // --- packed weights of backward -------------------------------------------------------------------------------
+    // Columns of h in panels of up to 4 blocks, then columns of the input.
     std::size_t backward_bytes() const noexcept { return gate_depth * (blocks + input_blocks) * width * sizeof(Unit); }
     const Unit* hidden_columns(const std::byte* packed, long panel) const noexcept {
         return reinterpret_cast<const Unit*>(packed) + panel * tile_vectors * width * gate_depth;

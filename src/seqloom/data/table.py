@@ -93,9 +93,15 @@ def times_of(
     times, found = parse_times(values, file=file, lines=lines, column=name, refuse=refuse, days_first=days_first)
     there = np.flatnonzero(~np.isnat(times))
     if zone is not None and len(there) and (zone.offset is None) != (found.offset is None):
-        here = f'the time "{values[there[0]]}" has {"no" if found.offset is None else "an"} offset from UTC'
+        given = str(values[there[0]])
+        if found.offset is None:
+            told = f'the time "{given}" has no offset from UTC, and those of the training had one'
+        elif given.replace(".", "", 1).isdigit():
+            told = f'the time "{given}" counts from 1970 in UTC, and those of the training had no offset from UTC'
+        else:
+            told = f'the time "{given}" has an offset from UTC, and those of the training had none'
         raise DataError(
-            f"{here}, and those of the training had {'none' if zone.offset is None else 'one'}",
+            told,
             code="D051",
             file=file,
             line=lines[int(there[0])],

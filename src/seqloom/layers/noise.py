@@ -48,7 +48,8 @@ def connection_mask(weight: Tensor, rate: float) -> Tensor:
     dropped = round(rate * levels)
     scale = levels / (levels - dropped) if dropped < levels else 0.0
     count = weight.numel()
-    bits = torch.empty(-(-count // 4), dtype=torch.int64, device=weight.device).random_(-(1 << 63), None)
+    limits = -(1 << 63), (1 << 63) - 1
+    bits = torch.randint(*limits, (-(-count // 4),), dtype=torch.int64, device=weight.device)
     kept = bits.view(torch.int16)[:count].view(weight.shape) >= dropped - levels // 2
     return kept.to(weight.dtype).mul_(scale)
 

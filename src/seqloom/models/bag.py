@@ -69,12 +69,19 @@ class BagOfNgrams:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probability of each label for each text, [N, K]."""
+        from scipy.sparse import csr_matrix
+
         present = _of_columns(_bags(texts, self.characters), self.columns)
+        used, place = np.unique(present.indices, return_inverse=True)
+        present = csr_matrix((present.data, place.astype(np.int32), present.indptr), (len(texts), len(used)))
         score = np.empty((len(texts), len(self.bias)))
-        for r, (ratio, weight, bias) in enumerate(zip(self.ratios, self.weights, self.bias, strict=True)):
-            values = ratio[present.indices].astype(np.float64)
-            length = np.sqrt(_sums(present, values * values))
-            score[:, r] = _sums(present, weight[present.indices]) / np.maximum(length, _TINY) + bias
+        together = max(1, _CHUNK // max(1, len(used)))  # regressions, so that their numbers stay few
+        for start in range(0, len(self.bias), together):
+            some = slice(start, start + together)
+            ratios = self.ratios[some, used].astype(np.float64).T  # (used, R)
+            lengths = np.sqrt(present @ (ratios * ratios))
+            score[:, some] = present @ self.weights[some, used].astype(np.float64).T
+            score[:, some] = score[:, some] / np.maximum(lengths, _TINY) + self.bias[some]
         odds = 1 / (1 + np.exp(-score))  # (N, R)
         if self.labels == 2:
             return np.concatenate([1 - odds, odds], axis=1)
@@ -158,7 +165,7 @@ def _fit(texts: Sequence[str], labels: np.ndarray, classes: int, characters: boo
     for r, label in enumerate(regressions):
         positive = labels == label
         inside, outside = positive.sum(), (~positive).sum()
-        if not inside or not outside:
+        if not inside or not outside or not len(columns):
             bias[r] = np.log((inside + 0.5) / (outside + 0.5))
             continue
         ratio = _log_count_ratio(present, positive)
@@ -188,14 +195,6 @@ def _of_columns(present: csr_matrix, columns: np.ndarray) -> csr_matrix:
     known = columns[np.minimum(place, len(columns) - 1)] == present.indices if len(columns) else place < 0
     starts = np.concatenate([[0], np.cumsum(known)]).astype(np.int32)[present.indptr]
     return csr_matrix((present.data[known], place[known], starts), shape=(present.shape[0], len(columns)))
-
-
-def _sums(present: csr_matrix, values: np.ndarray) -> np.ndarray:
-    """The sum of the values of each row's n-grams, float64 [N]: costs what the rows hold, not what the bag knows."""
-    from scipy.sparse import csr_matrix
-
-    sums: np.ndarray = csr_matrix((values.astype(np.float64), present.indices, present.indptr), present.shape).sum(1).A1
-    return sums
 
 
 def _log_count_ratio(present: csr_matrix, positive: np.ndarray) -> np.ndarray:

@@ -232,6 +232,10 @@ class Task(ABC):
         """Learns what the trained model's validation errors teach, and writes it beside what ``save`` wrote."""
         return
 
+    def forget_calibration(self) -> None:
+        """Drops what ``calibrate`` had learnt when a training is gone on with: it would judge the model on the way."""
+        return
+
     # --- judging --------------------------------------------------------------------------------------------------
 
     @abstractmethod

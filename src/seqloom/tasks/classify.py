@@ -90,6 +90,7 @@ class Classify(Task):
     """
 
     name = "classify"
+    told = ("network_accuracy",)
     Settings = ClassifySettings
     metric = "accuracy"
     higher_is_better = True
@@ -220,6 +221,9 @@ class Classify(Task):
         network = self._network(model, [valid.arrays[row] for row in rows])
         self.mixture.fit(network, [valid.texts[row] for row in rows], valid.targets[rows])
         self.mixture.save_pool(folder)
+
+    def forget_calibration(self) -> None:
+        self.mixture.pool = None
 
     # --- judging --------------------------------------------------------------------------------------------------
 

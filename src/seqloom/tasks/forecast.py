@@ -255,6 +255,9 @@ class Forecast(Task):
         if self.conformal is not None:
             self.conformal.save(folder)
 
+    def forget_calibration(self) -> None:
+        self.conformal = None
+
     # --- judging --------------------------------------------------------------------------------------------------
 
     def judge(self, model: nn.Module, levels: Sequence[float] | None = None) -> Judge:

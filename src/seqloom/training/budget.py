@@ -115,6 +115,10 @@ class Schedule:
         """Whether the last step has been taken."""
         return self.progress >= 1.0
 
+    def ended_by_most(self, step: int) -> bool:
+        """Whether a training with a budget that ended at this step was ended by ``most_epochs``."""
+        return self.total is None and step >= self.most
+
     def to_values(self) -> dict[str, float]:
         """What a checkpoint keeps."""
         return {"progress": self.progress, "evaluated": self.evaluated, "spacing": self.spacing}

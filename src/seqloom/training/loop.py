@@ -84,7 +84,7 @@ class Loop:
         self._restore()
 
     def fit(self) -> str:
-        """Trains to the end; returns why it ended: ``epochs``, ``budget`` or ``patience``.
+        """Trains to the end; returns why it ended: ``epochs``, ``budget``, ``most_epochs`` or ``patience``.
 
         Raises:
             Interrupted: by Ctrl-C, after a checkpoint was saved.
@@ -104,6 +104,8 @@ class Loop:
             self._save()
         if self._out_of_patience():
             return "patience"
+        if self.schedule.ended_by_most(self.step):
+            return "most_epochs"
         return "budget" if self.settings.budget else "epochs"
 
     # --- one step -------------------------------------------------------------------------------------------------

@@ -117,8 +117,9 @@ def train(
         for name, fact in session.task.facts().items():
             console.say(name, fact)
         examples = _encode(session)
-    run = _create(session, path, overwrite, seen)
+    run = _create(session, path, overwrite)
     with run.locked():
+        _save_preparation(session, run, seen)
         return _finish(session, run, *examples)
 
 
@@ -148,6 +149,7 @@ def _resume(opened: Run, console: Console) -> Run:
             help=f"begin anew: seqloom train FILE --out {opened.path} --overwrite",
         )
     session = Session(load_task(opened), Clock(None), console)
+    session.task.forget_calibration()
     session.clock = Clock(session.task.settings.budget)
     use_threads(session.task.settings.threads)
     contents = opened.read_toml()
@@ -220,8 +222,8 @@ def _check_unchanged(data: dict[str, Any]) -> None:
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def _create(session: Session, path: Path, overwrite: bool, seen: Inspection) -> Run:
-    """Makes the run folder with all that a resumed training needs."""
+def _create(session: Session, path: Path, overwrite: bool) -> Run:
+    """Makes the run folder."""
     task = session.task
     sources = {"train": session.train.file} | ({"valid": task.settings.valid} if task.settings.valid else {})
     data = {}
@@ -232,14 +234,18 @@ def _create(session: Session, path: Path, overwrite: bool, seen: Inspection) -> 
     if task.settings.valid:
         settings["valid"] = data["valid"]["path"]
     contents = {"task": task.name, "settings": settings, "data": data, **runs.environment()}
-    run = Run.create(path, contents, overwrite=overwrite)
+    return Run.create(path, contents, overwrite=overwrite)
+
+
+def _save_preparation(session: Session, run: Run, seen: Inspection) -> None:
+    """Writes all else that a resumed training needs."""
+    task = session.task
     task.save(run.preprocess)
     read = (session.train, session.valid) if task.settings.valid else (session.train,)
     if rejects := [{"file": data.file, **reject.to_dict()} for data in read for reject in data.rejects]:
         files.write_jsonl(run.rejects, rejects)
     summary = {"task": task.name, "run": run.name, "data": {**seen.to_dict(), "facts": task.facts()}}
     files.write_json(run.summary, summary)
-    return run
 
 
 def _finish(session: Session, run: Run, train: Encoded, valid: Encoded) -> Run:
