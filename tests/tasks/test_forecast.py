@@ -16,16 +16,6 @@ from seqloom.training.train import train
 from tests.tasks.forecasting import SMALL, START, waves, write
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("forecast")
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path) -> Run:
-    return train(write(folder / "waves.csv", waves(400)), out=folder / "run", horizon=6, look_back=12, **SMALL)
-
-
 def test_the_future_changes_no_forecast_of_the_past(run: Run, tmp_path: Path) -> None:
     columns = waves(400)
     changed = {name: values[:360] + [value * 3 + 7 for value in values[360:]] for name, values in columns.items()}

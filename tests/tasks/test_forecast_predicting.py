@@ -15,16 +15,6 @@ from seqloom.training.train import train
 from tests.tasks.forecasting import SMALL, START, waves, write
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("forecast")
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path) -> Run:
-    return train(write(folder / "waves.csv", waves(400)), out=folder / "run", horizon=6, look_back=12, **SMALL)
-
-
 def test_every_series_goes_on_from_its_end(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     rows = [f"{name},2024-{month:02}-{day:02},{day * scale + month}" for name, scale in (("x", 1), ("서울", 100))
