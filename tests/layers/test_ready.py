@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
+import io
 import pickle
+import threading
 
 import pytest
 import torch
@@ -158,10 +161,48 @@ def test_a_copy_begins_anew(kind):
 
 
 @torch.no_grad()
-def test_many_rows_take_memory_of_the_pool():
-    """Outputs of more than 2^18 numbers go the long way."""
+def test_outputs_of_any_size(monkeypatch):
     layer = make("gru")
     x, state = arguments(layer, 900, 10)
     wanted = layer(x, state)
-    for _ in range(2):
-        assert_bits(layer(x, state), wanted)
+    layer(x, state)
+    monkeypatch.setattr(kernels, "stack", None)
+    assert_bits(layer(x, state), wanted)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_results_are_tensors_of_their_own(monkeypatch, name, mode):
+    """They keep their numbers while the layer goes on and when it is gone; they may be changed, saved, freed anywhere."""
+    layer = make(name)
+    x, state = arguments(layer, 3, 4)
+    with mode():
+        wanted = flat(layer(x, state))
+        layer(x, state)
+        monkeypatch.setattr(kernels, "stack", None)
+        kept = flat(layer(x, state))
+        assert all(each.is_inference() == (mode is torch.inference_mode) and each.is_contiguous() for each in kept)
+        assert all(each.storage_offset() == 0 and each.untyped_storage().nbytes() == 4 * each.numel() for each in kept)
+        others = [flat(layer(x * n, state)) for n in range(2, 40)]
+        assert len({each.data_ptr() for result in [kept, *others] for each in result}) == len(kept) * 39
+        flat(layer(x, state))[0].mul_(2)
+        freed = threading.Thread(target=others.clear)
+        freed.start()
+        freed.join()
+        del layer, others
+        gc.collect()
+        assert all(map(torch.equal, kept, wanted))
+        file = io.BytesIO()
+        torch.save(kept, file)
+        file.seek(0)
+        assert all(map(torch.equal, torch.load(file), wanted))
+
+
+@torch.no_grad()
+def test_results_may_become_leaves_of_a_graph():
+    layer = make("gru")
+    x, state = arguments(layer, 3, 4)
+    output = [layer(x, state) for _ in range(3)][-1][0].requires_grad_()
+    with torch.enable_grad():
+        output.square().sum().backward()
+    torch.testing.assert_close(output.grad, 2 * output.detach())

@@ -61,12 +61,9 @@ inline constexpr long small_group = 24;
 class Rows {
 public:
     Rows(long batch, const std::int64_t* lengths, int teams) : rows_(static_cast<std::size_t>(batch)), teams_(teams) {
-        std::vector<long> order(rows_.size());
-        std::iota(order.begin(), order.end(), 0L);
-        if (lengths == nullptr) {
-            rows_ = std::move(order);
-            return;
-        }
+        std::iota(rows_.begin(), rows_.end(), 0L);
+        if (lengths == nullptr) return;
+        std::vector<long> order = rows_;
         std::stable_sort(order.begin(), order.end(), [&](long a, long b) { return lengths[a] > lengths[b]; });
         long* to = rows_.data();
         for (int team = 0; team < teams; ++team) {

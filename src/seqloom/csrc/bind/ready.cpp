@@ -13,8 +13,6 @@ namespace nb = nanobind;
 namespace seqloom::bind {
 namespace {
 
-constexpr long much = 1 << 18;  // numbers of an output that has its memory of the pool: not here
-
 // One layer and direction, and by what it is seen that its weights are as they were packed.
 struct Layer {
     const PackedWeights* packed;
@@ -29,22 +27,6 @@ struct Input {
     const void* data;
     long batch, time, row, step;
     bool one_row;  // without an axis of the batch
-};
-
-// Memory like what was made last; most calls want the same again.
-class Template {
-public:
-    template <typename... Sizes>
-    nb::handle of(nb::handle like, Sizes... sizes) {
-        const std::array<long, 3> wanted{sizes...};
-        if (wanted != sizes_) tensor_ = like.attr("new_empty")(nb::make_tuple(sizes...));
-        sizes_ = wanted;
-        return tensor_;
-    }
-
-private:
-    nb::object tensor_;
-    std::array<long, 3> sizes_{};
 };
 
 // How the axes of input and output lie.
@@ -70,18 +52,16 @@ public:
     nb::object call(nb::dict parameters, nb::handle input, nb::handle state, Axes axes) {
         if (!torch_.is_ordinary(input) || !are(parameters) || torch_.watched()) return nb::none();
         const std::optional<Input> given = input_of(input, axes);
-        if (!given || given->batch * given->time * hidden_ >= much) return nb::none();
+        if (!given) return nb::none();
         std::array<const void*, 2> before{};
-        std::array<nb::handle, 2> like{};
-        if (!states_of(state, *given, before, like)) return nb::none();
+        if (!states_before(state, *given, before)) return nb::none();
         if (!as_packed(given->batch * given->time)) return nb::none();
-        const nb::object output = torch_.empty_like(output_like(input, *given, axes));
-        std::array<nb::object, 2> after;
-        for (long n = 0; n < states_; ++n)
-            after[n] = torch_.empty_like(like[n].is_valid() ? like[n] : state_like(input, *given));
-        run(*given, output, before, after, axes);
-        if (states_ == 1) return nb::make_tuple(output, after[0]);
-        return nb::make_tuple(output, nb::make_tuple(after[0], after[1]));
+        const New output = output_of(*given, axes);
+        std::array<New, 2> after;
+        for (long n = 0; n < states_; ++n) after[n] = state_of(*given);
+        run(*given, output.data, before, {after[0].data, after[1].data}, axes);
+        if (states_ == 1) return nb::make_tuple(output.tensor, after[0].tensor);
+        return nb::make_tuple(output.tensor, nb::make_tuple(after[0].tensor, after[1].tensor));
     }
 
 private:
@@ -153,23 +133,23 @@ private:
     }
 
     // The addresses of the states, [L, B, H] or [L, H] for one row; null for zeros.
-    bool states_of(nb::handle state, const Input& given, std::array<const void*, 2>& before,
-                   std::array<nb::handle, 2>& like) const {
+    bool states_before(nb::handle state, const Input& given, std::array<const void*, 2>& before) const {
         if (state.is_none()) return true;
+        std::array<nb::handle, 2> each{};
         if (torch_.is_ordinary(state)) {
-            like[0] = state;
+            each[0] = state;
             if (states_ != 1) return false;
         } else {
             if (!nb::isinstance<nb::tuple>(state) && !nb::isinstance<nb::list>(state)) return false;
             if (static_cast<long>(nb::len(state)) != states_) return false;
             for (long n = 0; n < states_; ++n) {
-                like[n] = PySequence_Fast_GET_ITEM(state.ptr(), n);
-                if (!torch_.is_ordinary(like[n])) return false;
+                each[n] = PySequence_Fast_GET_ITEM(state.ptr(), n);
+                if (!torch_.is_ordinary(each[n])) return false;
             }
         }
         for (long n = 0; n < states_; ++n) {
             Tensor view;
-            if (!torch_.view(like[n], view) || torch_.is_negated(like[n]) || !is_type(view) || !is_state(view, given))
+            if (!torch_.view(each[n], view) || torch_.is_negated(each[n]) || !is_type(view) || !is_state(view, given))
                 return false;
             before[n] = data_of(view);
         }
@@ -188,38 +168,30 @@ private:
         return true;
     }
 
-    // Templates for what a call of this size writes.
-    nb::handle output_like(nb::handle input, const Input& given, Axes axes) {
-        if (given.one_row) return output_.of(input, hidden_);
-        if (axes == Axes::step) return output_.of(input, given.batch, hidden_);
-        if (axes == Axes::time_first) return output_.of(input, given.time, given.batch, hidden_);
-        return output_.of(input, given.batch, given.time, hidden_);
+    New output_of(const Input& given, Axes axes) const {
+        if (given.one_row) return torch_.make(type_, {hidden_});
+        if (axes == Axes::step) return torch_.make(type_, {given.batch, hidden_});
+        if (axes == Axes::time_first) return torch_.make(type_, {given.time, given.batch, hidden_});
+        return torch_.make(type_, {given.batch, given.time, hidden_});
     }
-    nb::handle state_like(nb::handle input, const Input& given) {
+    New state_of(const Input& given) const {
         const long number = static_cast<long>(layers_.size());
-        return given.one_row ? state_.of(input, number, hidden_) : state_.of(input, number, given.batch, hidden_);
+        return given.one_row ? torch_.make(type_, {number, hidden_})
+                             : torch_.make(type_, {number, given.batch, hidden_});
     }
 
-    void run(const Input& given, nb::handle output, const std::array<const void*, 2>& before,
-             const std::array<nb::object, 2>& after, Axes axes) const {
-        std::array<const void*, 3> to{};
-        const std::array<nb::handle, 3> written{output, after[0], after[1]};
-        for (long n = 0; n <= states_; ++n) {
-            Tensor view;
-            torch_.view(written[n], view);
-            to[n] = data_of(view);
-        }
+    void run(const Input& given, void* output, const std::array<const void*, 2>& before,
+             const std::array<void*, 2>& after, Axes axes) const {
         const int threads = torch_.threads();
         const nb::gil_scoped_release others_may_run;
         layers_[0].packed->visit([&]<typename T>(Packed<T>&) {
-            const auto writable = [](const void* data) { return static_cast<T*>(const_cast<void*>(data)); };
             Stack<T> call{threads, given.batch, given.time, hidden_, {}, {}, {}, {}, {}};
             call.input = {static_cast<const T*>(given.data), given.row, given.step};
-            call.output = {writable(to[0]), given.time * hidden_, hidden_};
-            if (axes == Axes::time_first) call.output = {writable(to[0]), hidden_, given.batch * hidden_};
+            call.output = {static_cast<T*>(output), given.time * hidden_, hidden_};
+            if (axes == Axes::time_first) call.output = {static_cast<T*>(output), hidden_, given.batch * hidden_};
             for (int n = 0; n < 2; ++n) {
                 call.before[n] = static_cast<const T*>(before[n]);
-                call.after[n] = writable(to[n + 1]);
+                call.after[n] = static_cast<T*>(after[n]);
                 call.rate[n] = static_cast<T>(rate_[n]);
             }
             std::vector<const Packed<T>*> layers;
@@ -237,7 +209,6 @@ private:
     std::array<double, 2> rate_;
     nb::dlpack::dtype type_{};
     nb::object kept_;
-    Template output_, state_;
 };
 
 }  // namespace

@@ -1,6 +1,23 @@
 #include "torch_tensors.hpp"
 
+#include <new>
+#include <utility>
+
+#include "../memory.hpp"
+
 namespace seqloom::bind {
+
+// As of DLPack 1.0 (DLManagedTensorVersioned).
+struct Managed {
+    struct {
+        std::uint32_t major, minor;
+    } version;
+    void* context;
+    void (*free)(Managed* self);
+    std::uint64_t flags;
+    Tensor tensor;
+};
+
 namespace {
 
 // DLPack's table of functions, as of version 1.3; only what is used is named.
@@ -11,7 +28,7 @@ struct Exchange {
     Exchange* older;
     void (*allocate)();
     void (*managed_from_object)();
-    void (*managed_to_object)();
+    int (*managed_to_object)(Managed* tensor, void** object);
     int (*view)(void* object, Tensor* to);
     void (*stream)();
 };
@@ -31,6 +48,19 @@ const Exchange* exchange_of(nb::handle tensor_type) {
     return exchange;
 }
 
+// What stands before the numbers of a tensor that is made here, in the same block.
+struct alignas(64) Made {
+    Managed managed;
+    Block block;
+    std::int64_t sizes[3], strides[3];
+
+    static void free(Managed* managed) {
+        auto* const made = static_cast<Made*>(managed->context);
+        const Block block = std::move(made->block);  // ends last
+        made->~Made();
+    }
+};
+
 bool truth(const nb::object& function) { return function().is(nb::handle(Py_True)); }
 
 }  // namespace
@@ -49,11 +79,11 @@ Torch::Torch() {
     const Exchange* exchange = exchange_of(tensor_type_);
     if (exchange == nullptr) return;
     to_view_ = exchange->view;
+    to_object_ = exchange->managed_to_object;
     const nb::object inner = torch.attr("_C");
     is_neg_ = tensor_type_.attr("is_neg");
     version_ = nb::str("_version");
     level_ = nb::str("_current_level");
-    empty_like_ = torch.attr("empty_like");
     get_num_threads_ = torch.attr("get_num_threads");
     is_grad_enabled_ = inner.attr("is_grad_enabled");
     is_autocast_enabled_ = inner.attr("_is_any_autocast_enabled");
@@ -69,6 +99,28 @@ bool Torch::view(nb::handle tensor, Tensor& to) const {
         return false;
     }
     return to.device.device_type == cpu && to.data != nullptr;
+}
+
+New Torch::make(nb::dlpack::dtype type, std::initializer_list<long> sizes) const {
+    long count = 1;
+    for (const long size : sizes) count *= size;
+    Block block = acquire(sizeof(Made) + static_cast<std::size_t>(count) * type.bits / 8);
+    void* const data = block.data() + sizeof(Made);
+    auto* const made = new (block.data()) Made{};
+    made->block = std::move(block);
+    const int axes = static_cast<int>(sizes.size());
+    int axis = 0;
+    for (const long size : sizes) {
+        made->sizes[axis] = size;
+        made->strides[axis++] = count /= size;
+    }
+    made->managed = {{1, 0}, made, Made::free, 0, {data, {cpu, 0}, axes, type, made->sizes, made->strides, 0}};
+    void* object = nullptr;
+    if (to_object_(&made->managed, &object) != 0) {
+        Made::free(&made->managed);
+        nb::raise_python_error();
+    }
+    return {nb::steal(static_cast<PyObject*>(object)), data};
 }
 
 long Torch::version(nb::handle tensor) const { return nb::cast<long>(nb::getattr(tensor, version_)); }
