@@ -88,10 +88,18 @@ OTHERS_SECONDS = 10.0
 """Of them no more than three samples are taken once these have taken so long; torch's bf16 can take 13 s a call."""
 
 
+SPIN_ON = frozenset({"onnxruntime", "onnxruntime 2", "keras"})
+"""Candidates with threads of their own that spin for milliseconds after the work is done."""
+
+
 def timed(calls: Mapping[str, Call], effort: Effort) -> dict[str, Times]:
-    """Times the calls in turn."""
+    """Times the calls in turn, with a sleep before each sample only where threads spin on that are not torch's.
+
+    Behind a sleep of 15 ms short calls take up to twice as long for some milliseconds: cores and threads wake slowly.
+    """
     limited = {name: replace(call, limit=OTHERS_SECONDS) if name in OTHERS else call for name, call in calls.items()}
-    return in_turn(limited, rounds=effort.rounds, seconds=effort.seconds, settle=effort.settle)
+    settle = effort.settle if SPIN_ON & calls.keys() else 0.0
+    return in_turn(limited, rounds=effort.rounds, seconds=effort.seconds, settle=settle)
 
 
 def compare(what: str, found: Tensor, wanted: Tensor, most: float) -> None:
