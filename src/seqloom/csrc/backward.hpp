@@ -28,6 +28,7 @@ public:
         const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
         plan_ = plan(call.threads, call.batch, call.time, 2 * (step * time + inputs));
+        far_ = static_cast<double>(layout_.stash_row()) * batch * time * sizeof(Real) > far_from;
     }
 
     void run() {
@@ -53,6 +54,8 @@ private:
     static constexpr int gates = Cell::gates;
     static constexpr bool split = Cell::gate_with_extra_bias >= 0;  // two gradients of one gate, one for each side
     static constexpr long chunk_rows = 256;  // about so many rows of gates before the products with them
+
+    static constexpr double far_from = 4 << 20;  // bytes of the stash that are more than a second cache may hold
 
     struct Row {  // where one row of the batch reads and writes in one step
         const Real *d_output, *d_steps, *stash, *h, *before[2], *mask;
@@ -173,7 +176,7 @@ private:
     const std::byte* packed_;
     const Backward<Real>& call_;
     Times<Real> times_;
-    bool zoneout_, carries_h_, wants_weights_;
+    bool zoneout_, carries_h_, wants_weights_, far_ = false;
     Plan plan_;
     long rows_at_once_ = 0, chunk_ = 0;
     std::size_t shared_bytes_ = 0, own_bytes_ = 0;

@@ -143,6 +143,7 @@ private:
                     pointwise(panel * tile_vectors + n, first, rows, offset, own.sums + n * width, vectors * width);
             };
             for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product) {
+                if (whole.far_) fetch_rows(panel * tile_vectors, vectors, first, rows);
                 product(layout().gate_depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width,
                         own.sums, vectors * width, nullptr, 0);
                 rule(first, rows);
@@ -151,6 +152,22 @@ private:
                 product(0, after, 0, 0, weights, 0, own.sums, vectors * width, nullptr, 0);
                 rule(count_after + first, rows);
             });
+        }
+    }
+
+    // What the rule of a tile will read from memory: it comes while the tile is multiplied.
+    SEQLOOM_INLINE void fetch_rows(long block, int vectors, long first, long rows) const noexcept {
+        const long unit = block * width, stashed = layout().stash_vectors * width;
+        for (long i = first; i < first + rows; ++i) {
+            const Row& at = own.table[i];
+            fetch(at.stash + block * stashed, vectors * stashed);
+            if (at.d_output != nullptr) fetch(at.d_output + unit, vectors * width);
+            if (Cell::reads_after) fetch(at.h + unit, vectors * width);
+            if (Cell::reads_h) fetch(at.before[0] + unit, vectors * width);
+            if (Cell::states > 1 && !at.first) {
+                const Real* before = at.stash - layout().stash_step(whole.call_.batch) + Cell::stashed * width;
+                for (int n = 0; n < vectors; ++n) fetch(before + (block + n) * stashed, width);
+            }
         }
     }
 

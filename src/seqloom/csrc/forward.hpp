@@ -62,6 +62,8 @@ private:
         return reinterpret_cast<std::uintptr_t>(array) % vector_bytes == 0;
     }
 
+    long rows_of_chunk() const noexcept { return std::max(chunk_rows, rows_at_once_); }
+
     // Whether the first step's product with the hidden weights gives zeros: then it need not be computed.
     bool starts_from_zero() const noexcept {
         const auto zeros = [](const Real* from, long count) {
@@ -78,24 +80,24 @@ private:
 
     struct Shared {        // of a team
         Unit* operand[2];  // h as the product reads it, before and after a step
-        Real* state[2];    // the states, in place
+        Real* state[2];    // the states, in place: for each block of units all rows, as they are gone through
         Shared(Arrays& arrays, const ForwardScan& scan) noexcept {
             for (auto& each : operand) arrays.take(each, scan.rows_at_once_ * padded(scan.layout_.hidden_stride()));
-            for (auto& each : state) arrays.take(each, scan.rows_at_once_ * padded(scan.layout_.blocks * width));
+            for (auto& each : state) arrays.take(each, scan.rows_at_once_ * scan.layout_.blocks * width);
         }
     };
 
     struct Own {          // of a member
         Unit* start;      // h before the first step, as the product reads it
         Unit* input;      // rows of a chunk
-        Real* projected;  // ... and their products with the input weights
+        Real* projected;  // ... and their products with the input weights: for each panel all rows
         Real* sums;       // of a tile
         Row* table;
         Own(Arrays& arrays, const ForwardScan& scan) noexcept {
-            const long rows = std::max(chunk_rows, scan.rows_at_once_);
+            const long rows = scan.rows_of_chunk();
             arrays.take(start, scan.rows_at_once_ * padded(scan.layout_.hidden_stride()));
             arrays.take(input, rows * padded(scan.layout_.input_depth));
-            arrays.take(projected, rows * padded(scan.layout_.row));
+            arrays.take(projected, rows * scan.layout_.row);
             arrays.take(sums, tile_rows_limit * tile_vectors * width);
             arrays.take(table, scan.rows_at_once_);
         }

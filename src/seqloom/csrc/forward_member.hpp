@@ -33,7 +33,7 @@ public:
             }
             for (long n = 0; n < steps; ++n) gather(s + n, counts[n], offsets[n]);
             project(offsets[steps]);
-            for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], own.projected + offsets[n] * projected_row());
+            for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], offsets[n]);
             active = counts[steps - 1];
         }
         if (whole.past_caches_ || whole.output_past_caches_) stream_end();
@@ -47,9 +47,13 @@ private:
     const Layout<Cell, P>& layout() const noexcept { return whole.layout_; }
     const Times<Real>& times() const noexcept { return whole.times_; }
     long operand_row() const noexcept { return padded(layout().hidden_stride()); }
-    long state_row() const noexcept { return padded(layout().blocks * width); }
+    Real* state(int n, long block, long i) const noexcept {
+        return shared.state[n] + (block * whole.rows_at_once_ + i) * width;
+    }
     long input_row() const noexcept { return padded(layout().input_depth); }
-    long projected_row() const noexcept { return padded(layout().row); }
+    Real* projected(long panel) const noexcept {
+        return own.projected + panel * full_panel * width * whole.rows_of_chunk();
+    }
     Share blocks() const noexcept {
         Share share = panels;
         share.first = panels.first * layout().panel_blocks;
@@ -88,7 +92,7 @@ private:
                 for (int n = 0; n < Cell::states; ++n) {
                     const V state = load_valid(call.before[n] + index, valid);
                     if (empty) store_valid(call.after[n] + index, state, valid);
-                    store(shared.state[n] + i * state_row() + unit, fresh ? V{} : state);
+                    store(this->state(n, block, i), fresh ? V{} : state);
                 }
             }
         }
@@ -114,27 +118,28 @@ private:
         for (; panel < paired(rows); panel += 2) {
             const long column = panel * full_panel * width;
             two_panels<P, full_panel>(layout().input_depth, own.input, layout().input_panel(whole.packed_, panel),
-                                      layout().input_panel(whole.packed_, panel + 1), own.projected + column,
-                                      bias + column);
+                                      layout().input_panel(whole.packed_, panel + 1), projected(panel),
+                                      projected(panel + 1), bias + column);
         }
         for (; panel < panels.last; ++panel) {
             const int vectors = layout().panel_vectors(panel);
             const long column = panel * full_panel * width;
             multiply<P>(rows, vectors, layout().input_depth, own.input, input_row(), 1,
-                        layout().input_panel(whole.packed_, panel), vectors * width, own.projected + column,
-                        projected_row(), bias + column, 0);
+                        layout().input_panel(whole.packed_, panel), vectors * width, projected(panel), vectors * width,
+                        bias + column, 0);
         }
     }
 
-    void step(long s, long count, const Real* projected) noexcept {
+    // `offset` is the place of the first row in the chunk.
+    void step(long s, long count, long offset) noexcept {
         const auto& call = whole.call_;
         const long steps = call.reverse ? -s : s;
         now_ = {s, steps * call.output.time, s * layout().stash_step(call.batch), steps * layout().hidden};
         const auto finish_panel = [&](long panel, long first, long rows, const Real* sums) {
             const long sums_row = layout().panel_vectors(panel) * width;
             for (long block = layout().first_block(panel); block < layout().last_block(panel); ++block) {
-                const Real* of_block = sums + (block - layout().first_block(panel)) * gates * width;
-                const Real* inputs = projected + block * gates * width;
+                const long column = (block - layout().first_block(panel)) * gates * width;
+                const Real *of_block = sums + column, *inputs = projected(panel) + offset * sums_row + column;
                 if (whole.plain_) finish<true>(block, first, rows, of_block, sums_row, inputs);
                 else finish<false>(block, first, rows, of_block, sums_row, inputs);
             }
@@ -144,7 +149,8 @@ private:
         long panel = panels.first;
         for (; panel < paired(count); panel += 2) {
             two_panels<P, full_panel>(depth, operand, layout().hidden_panel(whole.packed_, panel),
-                                      layout().hidden_panel(whole.packed_, panel + 1), own.sums, nullptr);
+                                      layout().hidden_panel(whole.packed_, panel + 1), own.sums,
+                                      own.sums + full_panel * width, nullptr);
             finish_panel(panel, 0, 1, own.sums);
             finish_panel(panel + 1, 0, 1, own.sums + full_panel * width);
         }
@@ -181,7 +187,7 @@ private:
 
     // The pointwise rule for one block of units of a tile's rows.
     template <bool plain>
-    void finish(long block, long first, long rows, const Real* sums, long sums_row, const Real* projected) noexcept {
+    void finish(long block, long first, long rows, const Real* sums, long sums_row, const Real* inputs) noexcept {
         const int valid = layout().valid(block);
         const V extra = load(layout().extra_bias(whole.packed_) + block * width);
         const auto there = valid_lanes<Real>(valid);
@@ -190,14 +196,14 @@ private:
             V sum[gates], input[gates], state[Cell::states] = {}, stashed[Cell::stashed + 1];
             unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
                 sum[g] = load(sums + r * sums_row + g * valid);
-                input[g] = load(projected + i * projected_row() + g * valid);
+                input[g] = load(inputs + i * sums_row + g * valid);
                 if (valid < width) {  // beyond them stands the next gate; beyond H all stays zero
                     sum[g] = there ? sum[g] : V{};
                     input[g] = there ? input[g] : V{};
                 }
             });
             unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-                if (n > 0 || whole.keeps_h_) state[n] = load(shared.state[n] + i * state_row() + block * width);
+                if (n > 0 || whole.keeps_h_) state[n] = load(this->state(n, block, i));
             });
             if constexpr (plain) Cell::forward(sum, input, extra, state, stashed);
             else advance(own.table[i].zone + now_.zone + block * width, valid, sum, input, extra, state, stashed);
@@ -231,7 +237,7 @@ private:
         }
         const bool fresh = !plain && fresh_after(i);
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-            if (n > 0 || whole.keeps_h_) store(shared.state[n] + i * state_row() + unit, fresh ? V{} : state[n]);
+            if (n > 0 || whole.keeps_h_) store(this->state(n, block, i), fresh ? V{} : state[n]);
         });
         V h = fresh ? V{} : state[0];
         if (!plain && at.mask != nullptr) h *= load_valid(at.mask + unit, valid);
@@ -250,8 +256,7 @@ private:
                 const long unit = block * width, to = row * layout().hidden + unit;
                 const int valid = layout().valid(block);
                 store_valid(call.after[0] + to, load_valid(output + unit, valid), valid);
-                if constexpr (Cell::states > 1)
-                    store_valid(call.after[1] + to, load(shared.state[1] + i * state_row() + unit), valid);
+                if constexpr (Cell::states > 1) store_valid(call.after[1] + to, load(state(1, block, i)), valid);
             }
         }
     }

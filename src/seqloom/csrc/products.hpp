@@ -115,12 +115,12 @@ void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const
     });
 }
 
-// Two panels beside each other for one row, as `tile` does each of them; those of out and start lie side by side. One
-// row by itself has few sums, each of which waits for the one before it: with those of a second panel the second cache
-// gives what it can.
+// Two panels beside each other for one row, as `tile` does each of them; `next` is the second one's out, their parts of
+// start lie side by side. One row by itself has few sums, each of which waits for the one before it: with those of a
+// second panel the second cache gives what it can.
 template <class P, int Vectors>
 void two_panels(long depth, const typename P::Unit* a, const typename P::Unit* b, const typename P::Unit* c,
-                typename P::Real* out, const typename P::Real* start) noexcept {
+                typename P::Real* out, typename P::Real* next, const typename P::Real* start) noexcept {
     using Real = typename P::Real;
     constexpr int width = lanes<Real>;
     Vec<Real> first[Vectors], second[Vectors];
@@ -137,7 +137,7 @@ void two_panels(long depth, const typename P::Unit* a, const typename P::Unit* b
     }
     unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
         store(out + v * width, first[v]);
-        store(out + (Vectors + v) * width, second[v]);
+        store(next + v * width, second[v]);
     });
 }
 

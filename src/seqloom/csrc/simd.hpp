@@ -87,6 +87,14 @@ SEQLOOM_INLINE void stream_end() noexcept {
 #endif
 }
 
+// Asks for memory of so many values that is read soon. Whoever calls it must be inlined, up to a function that writes:
+// GCC takes one that only asks for one without an effect, and drops its call.
+template <typename T>
+SEQLOOM_INLINE void fetch(const T* from, long count) noexcept {
+    constexpr long line = 64 / sizeof(T);
+    for (long n = 0; n < count; n += line) __builtin_prefetch(from + n);
+}
+
 // The first `count` values, 0 <= count <= lanes<T>; the others are zero, and their memory is not touched.
 template <typename T>
 SEQLOOM_INLINE Vec<T> load_part(const T* from, int count) noexcept {
