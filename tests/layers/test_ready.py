@@ -173,7 +173,7 @@ def test_outputs_of_any_size(monkeypatch):
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_results_are_tensors_of_their_own(monkeypatch, name, mode):
-    """They keep their numbers while the layer goes on and when it is gone; they may be changed, saved, freed anywhere."""
+    """They keep their numbers while the layer goes on and when it is gone; anybody may change, save and free them."""
     layer = make(name)
     x, state = arguments(layer, 3, 4)
     with mode():
