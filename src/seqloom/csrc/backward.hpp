@@ -54,7 +54,6 @@ private:
     static constexpr int gates = Cell::gates;
     static constexpr bool split = Cell::gate_with_extra_bias >= 0;  // two gradients of one gate, one for each side
     static constexpr long chunk_rows = 256;  // about so many rows of gates before the products with them
-
     static constexpr double far_from = 4 << 20;  // bytes of the stash that are more than a second cache may hold
 
     struct Row {  // where one row of the batch reads and writes in one step
