@@ -29,14 +29,15 @@ public:
         }
     }
 
-    std::uint64_t value() const noexcept { return value_; }
+    std::uint64_t value() const noexcept { return weighted_ * 0x9e3779b97f4a7c15u + sum_; }  // odd, without a pattern
 
 private:
     void mix(Word word) noexcept {
-        value_ = (value_ ^ (value_ >> 29)) * 0x9e3779b97f4a7c15u + word;  // an odd number without a pattern
+        sum_ += word;
+        weighted_ += sum_;
     }
 
-    std::uint64_t value_ = 0;
+    std::uint64_t sum_ = 0, weighted_ = 0;
 };
 
 }  // namespace

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.compiler import is_compiling
+from torch.compiler import is_compiling, is_dynamo_compiling
 
 from seqloom import kernels
 from seqloom.cells.base import Cell
@@ -196,15 +196,15 @@ class Recurrent(nn.Module):
             SettingError: the layer reads both ways; or it is in training with masks that are the same at all steps.
             ShapeError: an argument has another shape, type or device than said; names it.
         """
-        compiling = is_compiling()
-        if self._ready is not None and not compiling:
-            result = self._ready.step(self._parameters, x, state)
+        looked = self._ready
+        if looked is not None and not is_dynamo_compiling():
+            result = looked.step(self._parameters, x, state)
             if result is not None:
                 return result
         if self.bidirectional or (self.training and (self.recurrent_dropout or self.weight_dropout)):
             raise self._no_step()
         result = self._step(x, state)
-        if not compiling:
+        if not is_compiling():
             self._look()
         return result
 

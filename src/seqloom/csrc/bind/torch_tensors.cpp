@@ -77,12 +77,13 @@ Torch::Torch() {
     const nb::module_ torch = nb::module_::import_("torch");
     tensor_type_ = torch.attr("Tensor");
     const Exchange* exchange = exchange_of(tensor_type_);
-    if (exchange == nullptr) return;
+    const nb::object version = tensor_type_.attr("_version");
+    if (exchange == nullptr || !PyObject_TypeCheck(version.ptr(), &PyGetSetDescr_Type)) return;
+    version_ = *reinterpret_cast<PyGetSetDescrObject*>(version.ptr())->d_getset;
     to_view_ = exchange->view;
     to_object_ = exchange->managed_to_object;
     const nb::object inner = torch.attr("_C");
     is_neg_ = tensor_type_.attr("is_neg");
-    version_ = nb::str("_version");
     level_ = nb::str("_current_level");
     get_num_threads_ = torch.attr("get_num_threads");
     is_grad_enabled_ = inner.attr("is_grad_enabled");
@@ -123,7 +124,11 @@ New Torch::make(nb::dlpack::dtype type, std::initializer_list<long> sizes) const
     return {nb::steal(static_cast<PyObject*>(object)), data};
 }
 
-long Torch::version(nb::handle tensor) const { return nb::cast<long>(nb::getattr(tensor, version_)); }
+long Torch::version(nb::handle tensor) const {
+    const nb::object version = nb::steal(version_.get(tensor.ptr(), version_.closure));
+    if (!version.is_valid()) nb::raise_python_error();
+    return nb::cast<long>(version);
+}
 
 bool Torch::watched() const {
     return truth(is_grad_enabled_) || truth(is_autocast_enabled_) || truth(is_tracing_) ||
