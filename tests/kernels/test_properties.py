@@ -72,6 +72,17 @@ def test_any_scan(data):
         assert_close(gradients(result, leaves), gradients(wanted, leaves), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize(("name", "nonlinearity"), CELLS)
+def test_arrays_that_no_cache_holds(name, nonlinearity, reverse):
+    """Above 4 MiB each, and the stash of the gated cells above 16 MiB: they are written past the caches."""
+    problem = make(name, nonlinearity, batch=33, time=61, features=320, hidden=288)
+    lengths = torch.randint(0, 62, (33,), generator=torch.Generator().manual_seed(1))
+    result, wanted = problem.run(lengths=lengths, reverse=reverse), problem.run(kernels.reference, lengths, reverse)
+    assert_close(result, wanted, rtol=1e-9, atol=1e-10)
+    assert_close(gradients(result, problem.leaves), gradients(wanted, problem.leaves), rtol=1e-8, atol=1e-9)
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_any_scan_in_lower_precision(data):

@@ -323,13 +323,18 @@ private:
                 }
             }
         }
-        for (long i = 0; member == 0 && call.d_input.data != nullptr && i < count; ++i) {
-            for (long t = times().length(rows_[i]); t < call.time; ++t) {
-                std::fill_n(call.d_input.data + rows_[i] * call.d_input.row + t * call.d_input.time, layout().inputs,
-                            Real{});
-            }
-        }
+        if (member == 0 && call.d_input.data != nullptr) finish_padding(count);
         meet();
+    }
+
+    void finish_padding(long count) const noexcept {
+        const auto& to = whole.call_.d_input;
+        const bool past = past_caches(to, whole.call_, layout().inputs);
+        for (long i = 0; i < count; ++i) {
+            for (long t = times().length(rows_[i]); t < whole.call_.time; ++t)
+                put_zeros(to.data + rows_[i] * to.row + t * to.time, layout().inputs, past);
+        }
+        if (past) stream_end();
     }
 
     void first_states(long block, long first, long rows, const Real* sums, long row_of_sums) const noexcept {

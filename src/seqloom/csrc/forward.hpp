@@ -29,11 +29,8 @@ public:
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
         plan_ = plan(call.threads, call.batch, call.time, step * time + inputs);
         const auto stash_bytes = static_cast<double>(layout_.stash_row()) * call.batch * call.time * sizeof(Real);
-        past_caches_ = stash_bytes > past_caches_from && aligned(call.stash);
-        const auto& to = call.output;
-        const auto output_bytes = static_cast<double>(sizes.hidden) * call.batch * call.time * sizeof(Real);
-        output_past_caches_ = output_bytes > output_past_caches_from && aligned(to.data) && to.row % width == 0 &&
-                              to.time % width == 0 && sizes.hidden % width == 0;
+        stash_past_caches_ = stash_bytes > past_caches_from && aligned(call.stash);
+        output_past_caches_ = past_caches(call.output, call, sizes.hidden);
     }
 
     void run() {
@@ -56,7 +53,6 @@ private:
     static constexpr long chunk_rows = 64;  // about so many rows of the input are projected at once
     static constexpr long chunk_steps = 64;
     static constexpr double past_caches_from = 16 << 20;  // bytes
-    static constexpr double output_past_caches_from = 4 << 20;
 
     static bool aligned(const Real* array) noexcept {
         return reinterpret_cast<std::uintptr_t>(array) % vector_bytes == 0;
@@ -123,7 +119,7 @@ private:
     const std::byte* packed_;
     const Forward<Real>& call_;
     Times<Real> times_;
-    bool zoneout_, plain_, keeps_h_, from_zero_, past_caches_ = false, output_past_caches_ = false;
+    bool zoneout_, plain_, keeps_h_, from_zero_, stash_past_caches_ = false, output_past_caches_ = false;
     Plan plan_;
     long rows_at_once_ = 0;
     std::size_t shared_bytes_ = 0, own_bytes_ = 0;

@@ -36,9 +36,9 @@ public:
             for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], offsets[n]);
             active = counts[steps - 1];
         }
-        if (whole.past_caches_ || whole.output_past_caches_) stream_end();
         end(count);
         if (first_member) finish_padding(count);
+        if (whole.stash_past_caches_ || whole.output_past_caches_) stream_end();
     }
 
 private:
@@ -263,7 +263,7 @@ private:
 
     // What is too much for any cache goes past them all: else each line would be read before it is written.
     SEQLOOM_INLINE void put_away(Real* to, V v) const noexcept {
-        if (whole.past_caches_) stream(to, v);
+        if (whole.stash_past_caches_) stream(to, v);
         else store(to, v);
     }
 
@@ -274,7 +274,7 @@ private:
             const long row = rows_[i];
             for (long t = times().length(row); t < call.time; ++t) {
                 const auto at = row * call.output.row + t * call.output.time;
-                std::fill_n(call.output.data + at, layout().hidden, Real{});
+                put_zeros(call.output.data + at, layout().hidden, whole.output_past_caches_);
                 if (call.steps != nullptr) std::fill_n(call.steps + at, layout().hidden, Real{});
             }
         }

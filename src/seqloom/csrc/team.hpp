@@ -135,6 +135,25 @@ SEQLOOM_INLINE void store_valid(T* to, Vec<T> v, int valid) noexcept {
     else store_part(to, v, valid);
 }
 
+// Whether [B, T, features] numbers are more than the caches may hold, and lie so that they can be written past them.
+template <typename T>
+bool past_caches(const Sequence<T>& to, const Scan<T>& scan, long features) noexcept {
+    constexpr double from = 4 << 20;  // bytes
+    const auto vectors = [](long numbers) { return numbers % lanes<T> == 0; };
+    return static_cast<double>(scan.batch) * scan.time * features * sizeof(T) > from && vectors(features) &&
+           vectors(to.row) && vectors(to.time) && reinterpret_cast<std::uintptr_t>(to.data) % vector_bytes == 0;
+}
+
+// `count` zeros; whole vectors if they go past the caches.
+template <typename T>
+void put_zeros(T* to, long count, bool past) noexcept {
+    if (!past) {
+        std::fill_n(to, count, T{});
+        return;
+    }
+    for (long n = 0; n < count; n += lanes<T>) stream(to + n, Vec<T>{});
+}
+
 // All ones in the first `valid` lanes.
 template <typename T>
 SEQLOOM_INLINE auto valid_lanes(int valid) noexcept {
