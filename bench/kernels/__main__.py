@@ -2,10 +2,11 @@
 
     python -m bench.kernels [--only PATTERN] [--passes 2] [--quick] [--no-write] [--busy] [--json FILE]
 
-All candidates of a case take turns in this process; medians of at least nine rounds count. Before each training call of
-a layer, ours or torch's, its weights count as changed, as behind a step of an optimizer. What each candidate answers
-is held to torch's answer first. onnxruntime, and Keras on JAX, are measured where they can be imported, for instance
-from a folder of their own: PYTHONPATH=FOLDER python -m bench.kernels
+All candidates of a case take turns in this process, but those with spinning threads of their own come by themselves
+behind the others; medians of at least nine rounds count. Before each training call of a layer, ours or torch's, its
+weights count as changed, as behind a step of an optimizer. What each candidate answers is held to torch's answer first.
+onnxruntime, and Keras on JAX, are measured where they can be imported, for instance from a folder of their own:
+PYTHONPATH=FOLDER python -m bench.kernels
 
 On a busy machine torch's layers, and ours, may take a hundred times as long: nothing is written then.
 """
@@ -30,16 +31,13 @@ from bench.kernels.tables import section
 from bench.results import BUSY, RESULTS, Load, machine, write_section
 from seqloom.files import write_json
 
-SETTLE = 0.015
-"""torch's threads spin for about ten milliseconds after their work; with others around, they are waited for."""
-
 
 def main() -> None:
     """Measures, prints the section, and writes it."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     others = _installed()
-    effort = Effort(settle=SETTLE if others else 0.0, threads=arguments.threads)
+    effort = Effort(threads=arguments.threads)
     if arguments.quick:
         effort = effort._replace(rounds=3, seconds=0.0)
     jobs = [*scans.jobs(arguments.quick), *further.jobs(arguments.quick), *memory.jobs(arguments.quick)]
@@ -114,12 +112,13 @@ def _head(arguments: argparse.Namespace, others: str) -> str:
     parts = [f"`{command}`, {date.today()}: {machine()}"]
     if others:
         parts.append(f"beside {others}")
+    alone = ", and the others behind them, each by itself, for their threads spin on" if others else ""
     quoted = " Of the passes the one that flatters less is quoted, case by case." if arguments.passes > 1 else ""
     return (
-        f"{'; '.join(parts)}. All take turns in one process; medians of at least nine rounds, but of three where those "
-        "are slow that no figure is held against. Ratios are to torch.nn in fp32. Training is the forward scan and the "
-        "gradients of input, initial states and all weights; the weights count as changed before each call, as behind "
-        f"a step of an optimizer.{quoted}"
+        f"{'; '.join(parts)}. torch and ours take turns in one process{alone}; medians of at least nine rounds, but of "
+        "three where those are slow that no figure is held against. Ratios are to torch.nn in fp32. Training is the "
+        "forward scan and the gradients of input, initial states and all weights; the weights count as changed before "
+        f"each call, as behind a step of an optimizer.{quoted}"
     )
 
 

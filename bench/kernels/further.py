@@ -106,15 +106,13 @@ def step(cell: str, effort: Effort) -> Mapping[str, Times]:
         ours.load_state_dict(theirs.state_dict())
         steps[f"{name} step"], steps[f"{name} layer"] = _step(ours, x[0]), _layer(ours, x)
     if onnx_runtime.available():
-        steps["onnxruntime 1"] = onnx_runtime.step(cell, theirs, x, threads=1)
+        for threads in (1, 2):
+            steps[f"onnxruntime {threads}"] = onnx_runtime.step(cell, theirs, x, threads=threads)
     with torch.inference_mode():
         wanted = theirs(x)[0].view(-1)
         for name, once in steps.items():
             compare(f"{cell} {name}", torch.as_tensor(once()).view(-1), wanted, 5e-2 if "bf16" in name else 1e-4)
-        times = timed({name: Call(once) for name, once in steps.items()}, effort)
-    if onnx_runtime.available():  # alone, for its second thread spins on
-        times |= timed({"onnxruntime 2": Call(onnx_runtime.step(cell, theirs, x, threads=2))}, effort)
-    return times
+        return timed({name: Call(once) for name, once in steps.items()}, effort)
 
 
 def _cell(cell: str, layer: nn.Module, x: Tensor) -> Callable[[], Tensor]:

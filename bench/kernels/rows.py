@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from time import sleep
 from typing import NamedTuple
 
 from torch import Tensor
@@ -40,7 +41,6 @@ class Effort(NamedTuple):
 
     rounds: int = 9
     seconds: float = 0.3
-    settle: float = 0.0
     threads: int = 2
 
 
@@ -88,18 +88,28 @@ OTHERS_SECONDS = 10.0
 """Of them no more than three samples are taken once these have taken so long; torch's bf16 can take 13 s a call."""
 
 
-SPIN_ON = frozenset({"onnxruntime", "onnxruntime 2", "keras"})
-"""Candidates with threads of their own that spin for milliseconds after the work is done."""
+SPIN_ON = ("onnxruntime", "onnxruntime 2", "keras")
+"""Candidates with threads of their own, which like torch's spin on for some milliseconds after the work is done."""
+SETTLED = 0.02
+"""Seconds after which no thread spins any more."""
 
 
 def timed(calls: Mapping[str, Call], effort: Effort) -> dict[str, Times]:
-    """Times the calls in turn, with a sleep before each sample only where threads spin on that are not torch's.
+    """Times the calls in turn, but each of those with spinning threads of its own by itself, when all have settled.
 
-    Behind a sleep of 15 ms short calls take up to twice as long for some milliseconds: cores and threads wake slowly.
+    A sleep before each sample would let all of them take turns; but behind it short calls take up to twice as long for
+    some milliseconds, as cores and threads wake slowly.
     """
     limited = {name: replace(call, limit=OTHERS_SECONDS) if name in OTHERS else call for name, call in calls.items()}
-    settle = effort.settle if SPIN_ON & calls.keys() else 0.0
-    return in_turn(limited, rounds=effort.rounds, seconds=effort.seconds, settle=settle)
+    alone = [name for name in SPIN_ON if name in limited]
+    groups = [{name: call for name, call in limited.items() if name not in alone}]
+    groups += [{name: limited[name]} for name in alone]
+    times: dict[str, Times] = {}
+    for group in groups:
+        times |= in_turn(group, rounds=effort.rounds, seconds=effort.seconds)
+        if alone:
+            sleep(SETTLED)
+    return times
 
 
 def compare(what: str, found: Tensor, wanted: Tensor, most: float) -> None:

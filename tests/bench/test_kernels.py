@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import groupby
 from math import isnan, nan
 
 import pytest
@@ -10,8 +12,9 @@ from torch import nn
 
 from bench.kernels import keras_jax, onnx_runtime
 from bench.kernels.figures import Figure, Pass, figures, worse
-from bench.kernels.rows import Row, Shape, compare
+from bench.kernels.rows import Effort, Row, Shape, compare, timed
 from bench.kernels.tables import section
+from seqloom.cli.timing import Call
 
 LARGE = Shape(32, 10, 256, 256)
 SMALL = Shape(2, 5, 3, 4, layers=2)
@@ -86,6 +89,16 @@ def test_the_worse_pass_is_quoted():
     text = section([a_pass(), other], "head")
     assert "| fp32 training | at least 3 | 4.5 | 2.00 | 1.41 | **1.41** | **no** | 2 cases |" in text
     assert "| (32, 10, 256, 256) | RNN | training | 6,000 | 3,000 (2.00) |" in text
+
+
+def test_threads_that_spin_on_do_not_run_between_the_others():
+    order = []
+    names = ("torch", "onnxruntime", "fp32", "keras")
+    times = timed({name: Call(partial(order.append, name)) for name in names}, Effort(rounds=3, seconds=0.0))
+    assert times.keys() == set(names)
+    turns = [name for name, _ in groupby(order)]
+    assert turns[-2:] == ["onnxruntime", "keras"] and turns.count("onnxruntime") == turns.count("keras") == 1
+    assert turns[:-2] == ["torch", "fp32"] * (len(turns) // 2 - 1) and turns.count("torch") > 3
 
 
 def test_a_wrong_answer_is_not_timed():

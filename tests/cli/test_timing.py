@@ -23,16 +23,15 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(timing, "perf_counter", clock)
-    monkeypatch.setattr(timing, "sleep", clock.wait)
     return clock
 
 
-def test_what_is_done_before_a_call_and_the_settling_are_not_timed(clock):
+def test_what_is_done_before_a_call_is_not_timed(clock):
     calls = {
         "plain": Call(lambda: clock.wait(0.25)),
         "prepared": Call(lambda: clock.wait(0.5), before=lambda: clock.wait(64)),
     }
-    found = in_turn(calls, rounds=5, seconds=0, settle=32)
+    found = in_turn(calls, rounds=5, seconds=0)
     assert found == {"plain": Times((0.25,) * 5), "prepared": Times((0.5,) * 5)}
 
 

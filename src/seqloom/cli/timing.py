@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, inf
 from statistics import median, quantiles
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 __all__ = ["Call", "Times", "in_turn"]
@@ -49,17 +49,13 @@ class Times:
         return (third - first) / self.median
 
 
-def in_turn(
-    calls: Mapping[str, Call], *, rounds: int = 9, seconds: float = 0.3, settle: float = 0.0
-) -> dict[str, Times]:
+def in_turn(calls: Mapping[str, Call], *, rounds: int = 9, seconds: float = 0.3) -> dict[str, Times]:
     """Times each call once a round.
 
     Args:
         calls: what to time, by name.
         rounds: at least so many samples of each.
         seconds: rounds go on until all samples together have taken so long.
-        settle: seconds of sleep before each sample, where calls come with threads of their own that go on spinning
-            after the work is done.
 
     Returns:
         The times of each call, under its name.
@@ -73,7 +69,6 @@ def in_turn(
             for name, call in calls.items():
                 if len(samples[name]) >= 3 and repeats[name] * sum(samples[name]) > call.limit:
                     continue
-                sleep(settle)
                 if expected[name] < LONG:
                     _sample(call, 1)
                 taken = _sample(call, repeats[name])
