@@ -28,7 +28,8 @@ public:
         const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
         plan_ = plan(call.threads, call.batch, call.time, 2 * (step * time + inputs));
-        far_ = static_cast<double>(layout_.stash_row()) * batch * time * sizeof(Real) > far_from;
+        const long read = layout_.stash_row() + 2 * layout_.hidden;  // of a row and step: the stash, d_output and h
+        far_ = static_cast<double>(read) * batch * time * sizeof(Real) > far_from;
     }
 
     void run() {
@@ -53,8 +54,8 @@ private:
     static constexpr int width = lanes<Real>;
     static constexpr int gates = Cell::gates;
     static constexpr bool split = Cell::gate_with_extra_bias >= 0;  // two gradients of one gate, one for each side
-    static constexpr long chunk_rows = 256;  // about so many rows of gates before the products with them
-    static constexpr double far_from = 4 << 20;  // bytes of the stash that are more than a second cache may hold
+    static constexpr long chunk_rows = 256;      // about so many rows of gates before the products with them
+    static constexpr double far_from = 4 << 20;  // bytes that are more than a second cache may hold
 
     struct Row {  // where one row of the batch reads and writes in one step
         const Real *d_output, *d_steps, *stash, *h, *before[2], *mask;

@@ -143,7 +143,6 @@ private:
                     pointwise(panel * tile_vectors + n, first, rows, offset, own.sums + n * width, vectors * width);
             };
             for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product) {
-                if (whole.far_) fetch_rows(panel * tile_vectors, vectors, first, rows);
                 product(layout().gate_depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width,
                         own.sums, vectors * width, nullptr, 0);
                 rule(first, rows);
@@ -155,20 +154,16 @@ private:
         }
     }
 
-    // What the rule of a tile will read from memory: it comes while the tile is multiplied.
-    SEQLOOM_INLINE void fetch_rows(long block, int vectors, long first, long rows) const noexcept {
-        const long unit = block * width, stashed = layout().stash_vectors * width;
-        for (long i = first; i < first + rows; ++i) {
-            const Row& at = own.table[i];
-            fetch(at.stash + block * stashed, vectors * stashed);
-            if (at.d_output != nullptr) fetch(at.d_output + unit, vectors * width);
-            if (Cell::reads_after) fetch(at.h + unit, vectors * width);
-            if (Cell::reads_h) fetch(at.before[0] + unit, vectors * width);
-            if (Cell::states > 1 && !at.first) {
-                const Real* before = at.stash - layout().stash_step(whole.call_.batch) + Cell::stashed * width;
-                for (int n = 0; n < vectors; ++n) fetch(before + (block + n) * stashed, width);
-            }
-        }
+    // What the rule will read from memory in the step before this one, and what the weights' gradients will. To ask for
+    // what lies beyond an array does no harm.
+    SEQLOOM_INLINE void fetch_next(const Row& at, long block) const noexcept {
+        const auto& call = whole.call_;
+        const long back = call.reverse ? 1 : -1, unit = block * width, step = layout().stash_step(call.batch);
+        const Real* stash = at.stash - step + unit * layout().stash_vectors;
+        fetch(stash, Cell::stashed * width);
+        if (Cell::states > 1) fetch(stash - step + Cell::stashed * width, width);
+        if (at.d_output != nullptr) fetch(at.d_output + back * call.d_output.time + unit, width);
+        fetch(at.h + 2 * back * call.output.time + unit, width);
     }
 
     // The pointwise rule for one block of units of a tile's rows, and the sums of their biases.
@@ -179,6 +174,7 @@ private:
         for (long r = 0; r < rows; ++r) {
             const long i = first + r;
             const Row& at = own.table[i];
+            if (whole.far_ && !at.first) fetch_next(at, block);
             V d_state[Cell::states], d_input[gates], d_hidden[gates];
             gather_gradients(at, i, block, valid, load(sums + r * row_of_sums), d_state);
             rule(at, block, valid, d_state, d_input, d_hidden);

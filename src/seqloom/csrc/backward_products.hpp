@@ -59,8 +59,8 @@ void BackwardScan<Cell, P>::Member::input_gradients(long newest, long oldest, lo
     for (long s = newest; s > oldest; --s, position += active) {
         active = active_at(s, active);
         for (long i = std::max(0L, part.first - position); i < std::min(active, part.last - position); ++i) {
-            std::copy_n(own.d_input + (position + i - part.first) * input_row(), layout().inputs,
-                        d_input.data + rows_[i] * d_input.row + times().at(rows_[i], s) * d_input.time);
+            copy(own.d_input + (position + i - part.first) * input_row(), layout().inputs,
+                 d_input.data + rows_[i] * d_input.row + times().at(rows_[i], s) * d_input.time);
         }
     }
 }
@@ -71,16 +71,16 @@ void BackwardScan<Cell, P>::Member::gather_rows(long newest, long oldest) noexce
     const auto& call = whole.call_;
     const long hidden = layout().hidden;
     for_rows(newest, oldest, [&](long position, long row, long s) {
-        std::copy_n(call.input.data + row * call.input.row + times().at(row, s) * call.input.time, layout().inputs,
-                    shared.inputs + position * input_row());
+        copy(call.input.data + row * call.input.row + times().at(row, s) * call.input.time, layout().inputs,
+             shared.inputs + position * input_row());
         Real* h = shared.hiddens + position * state_row();
         if (times().fresh(row, s)) {
             std::fill_n(h, hidden, Real{});
             return;
         }
-        std::copy_n(s == 0 ? call.before[0] + row * hidden
-                           : call.output.data + row * call.output.row + times().at(row, s - 1) * call.output.time,
-                    hidden, h);
+        copy(s == 0 ? call.before[0] + row * hidden
+                    : call.output.data + row * call.output.row + times().at(row, s - 1) * call.output.time,
+             hidden, h);
         if (call.mask != nullptr) {
             for (long unit = 0; unit < hidden; ++unit) h[unit] *= call.mask[row * hidden + unit];
         }

@@ -144,9 +144,7 @@ SEQLOOM_INLINE Vec<typename P::Unit> load_units(const typename P::Real* from, lo
 template <class P>
 inline void to_units(const typename P::Real* from, long count, typename P::Unit* to) noexcept {
     if constexpr (P::per_unit == 1) {
-        constexpr int width = lanes<typename P::Real>;
-        if (count <= width) store_part(to, load_part(from, static_cast<int>(count)), static_cast<int>(count));
-        else std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(*from));
+        copy(from, count, to);
     } else {
         constexpr long step = lanes<typename P::Real>;  // units
         const long units = divided_up(count, 2);

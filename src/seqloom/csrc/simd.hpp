@@ -118,6 +118,13 @@ SEQLOOM_INLINE void store_part(T* to, Vec<T> v, int count) noexcept {
 #endif
 }
 
+// So many numbers. They are rows of some hundreds at most, and often of one: a call of memcpy would take longer.
+template <typename T>
+SEQLOOM_INLINE void copy(const T* from, long count, T* to) noexcept {
+    for (; count >= lanes<T>; count -= lanes<T>, from += lanes<T>, to += lanes<T>) store(to, load(from));
+    if (count > 0) store_part(to, load_part(from, static_cast<int>(count)), static_cast<int>(count));
+}
+
 // a * b + c, rounded once where the target can. V is Vec<float> or Vec<double>.
 template <typename V>
 SEQLOOM_INLINE V fma(V a, V b, V c) noexcept {
