@@ -5,7 +5,6 @@ Outputs, states and gradients are of the input's type.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple, overload
 
 import torch
@@ -151,38 +150,30 @@ def backward(
 
 
 def memory(like: Tensor) -> Tensor:
-    """Memory for as many numbers as ``like`` has, which lies without gaps; all that the kernels write comes from here.
-
-    Much of it comes of the pool of the compiled part: fresh from the system it would cost a page fault a page.
-    """
-    if type(like) not in _ORDINARY or like.numel() < _MUCH:
-        return torch.empty_like(like)
-    return _pooled(like, like.shape)
+    """Memory for as many numbers as ``like`` has, without gaps; all that the kernels write comes from here."""
+    return _empty(like, like.shape)
 
 
 def sequence(input: Tensor, features: int) -> Tensor:
     """Memory for a sequence beside ``input``, with so many features; without gaps."""
     first, second, _ = input.shape
-    if type(input) not in _ORDINARY or first * second * features < _MUCH:
-        return input.new_empty_strided((first, second, features), (second * features, features, 1))
-    return _pooled(input, (first, second, features))
+    return _empty(input, (first, second, features))
 
 
 def stash_memory(input: Tensor, size: int) -> Tensor:
     """Memory for so many numbers."""
-    return input.new_empty(size) if type(input) not in _ORDINARY or size < _MUCH else _pooled(input, (size,))
+    return _empty(input, (size,))
 
 
-def _pooled(like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    storage = _POOLED[like.dtype](math.prod(shape)).untyped_storage()
-    tensor = like.new_empty(0)  # no view of the pool's tensor: a view could not be changed in place
-    tensor.set_(storage, 0, shape)  # type: ignore[call-overload]
-    return tensor
+def _empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """From the pool of the compiled part; tracers, which put other tensors in their place, give their own."""
+    if _HAS_TORCH and type(like) in _ORDINARY:
+        return _native.memory(like.dtype is torch.float64, shape)
+    return like.new_empty(shape)
 
 
-_POOLED = {torch.float32: _native.pooled_float32, torch.float64: _native.pooled_float64}
-_MUCH = 1 << 18  # numbers; a tensor around other memory takes some microseconds longer to make
-_ORDINARY = (Tensor, Parameter)  # no tensor that a tracer puts in place of one
+_HAS_TORCH = _native.has_torch()
+_ORDINARY = (Tensor, Parameter)
 
 
 def contiguous(array: Tensor) -> Tensor:

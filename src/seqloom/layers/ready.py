@@ -30,7 +30,7 @@ def ready(layer: Recurrent) -> Ready | None:
     if kind is None or layer.bidirectional or (layer.training and masks) or torch.is_grad_enabled():
         return None
     names = [name for names in layer._all_weights for name in names]
-    if names != list(layer._parameters) or not _native.can_be_ready():
+    if names != list(layer._parameters) or not _native.has_torch():
         return None
     weights = layer._weights()
     found = [each for one in weights if (each := kept_weights(kind, layer.precision, one, 1)) is not None]

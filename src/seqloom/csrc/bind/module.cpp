@@ -5,21 +5,17 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
-#include <memory>
 #include <stdexcept>
 
 #include "../activations.hpp"
 #include "../isa.hpp"
-#include "../memory.hpp"
 #include "packed_weights.hpp"
 #include "ready.hpp"
+#include "torch_tensors.hpp"
 
 namespace nb = nanobind;
 
 namespace {
-
-// --- activations
-// ------------------------------------------------------------------------------------------------------
 
 template <typename T>
 using Input = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -49,18 +45,6 @@ std::vector<std::string> supported_names() {
     return names;
 }
 
-// --- memory
-// -----------------------------------------------------------------------------------------------------------
-
-// Memory of the pool as a tensor: it goes back to the pool with the tensor's storage.
-template <typename T>
-nb::ndarray<nb::pytorch, T, nb::ndim<1>> pooled(std::size_t count) {
-    auto block = std::make_unique<seqloom::Block>(seqloom::acquire(count * sizeof(T)));
-    auto* data = reinterpret_cast<T*>(block->data());
-    const nb::capsule owner(block.release(), [](void* of) noexcept { delete static_cast<seqloom::Block*>(of); });
-    return nb::ndarray<nb::pytorch, T, nb::ndim<1>>(data, {count}, owner);
-}
-
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -79,10 +63,7 @@ NB_MODULE(_native, m) {
     define<float>(m, "tanh", seqloom::tanh<float>, tanh_doc);
     define<double>(m, "tanh", seqloom::tanh<double>, tanh_doc);
 
-    constexpr auto pooled_doc = "A tensor of so many numbers, undefined, in memory that is used again and again.";
-    m.def("pooled_float32", &pooled<float>, nb::arg("count"), pooled_doc);
-    m.def("pooled_float64", &pooled<double>, nb::arg("count"), pooled_doc);
-
+    seqloom::bind::define_torch_tensors(m);
     seqloom::bind::define_packed_weights(m);
     seqloom::bind::define_ready(m);
 }

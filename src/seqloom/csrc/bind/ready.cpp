@@ -219,9 +219,6 @@ private:
 }  // namespace
 
 void define_ready(nb::module_& m) {
-    m.def(
-        "can_be_ready", [] { return Torch::find() != nullptr; },
-        "Whether torch offers the functions that Ready reads tensors with.");
     nb::class_<Ready>(m, "Ready", "A layer that was looked at once, to be called again and again.")
         .def(nb::init<nb::list, nb::list, long, double, double>())
         .def(

@@ -1,6 +1,8 @@
 #include "torch_tensors.hpp"
 
+#include <array>
 #include <new>
+#include <stdexcept>
 #include <utility>
 
 #include "../memory.hpp"
@@ -102,7 +104,7 @@ bool Torch::view(nb::handle tensor, Tensor& to) const {
     return to.device.device_type == cpu && to.data != nullptr;
 }
 
-New Torch::make(nb::dlpack::dtype type, std::initializer_list<long> sizes) const {
+New Torch::make(nb::dlpack::dtype type, std::span<const long> sizes) const {
     long count = 1;
     for (const long size : sizes) count *= size;
     Block block = acquire(sizeof(Made) + static_cast<std::size_t>(count) * type.bits / 8);
@@ -110,10 +112,11 @@ New Torch::make(nb::dlpack::dtype type, std::initializer_list<long> sizes) const
     auto* const made = new (block.data()) Made{};
     made->block = std::move(block);
     const int axes = static_cast<int>(sizes.size());
-    int axis = 0;
-    for (const long size : sizes) {
-        made->sizes[axis] = size;
-        made->strides[axis++] = count /= size;
+    long stride = 1;
+    for (int axis = axes - 1; axis >= 0; --axis) {
+        made->sizes[axis] = sizes[static_cast<std::size_t>(axis)];
+        made->strides[axis] = stride;
+        stride *= made->sizes[axis];
     }
     made->managed = {{1, 0}, made, Made::free, 0, {data, {cpu, 0}, axes, type, made->sizes, made->strides, 0}};
     void* object = nullptr;
@@ -134,6 +137,23 @@ bool Torch::watched() const {
     return truth(is_grad_enabled_) || truth(is_autocast_enabled_) || truth(is_tracing_) ||
            nb::cast<int>(modes_()) != 0 || !transforms_().is_none() ||
            nb::cast<int>(nb::getattr(forward_mode_, level_)) >= 0;
+}
+
+void define_torch_tensors(nb::module_& m) {
+    m.def(
+        "has_torch", [] { return Torch::find() != nullptr; },
+        "Whether torch offers the functions that tensors are read and made with.");
+    m.def(
+        "memory",
+        [](bool wide, nb::tuple sizes) {
+            std::array<long, 3> each{};
+            if (sizes.size() > each.size()) throw std::invalid_argument("a tensor made here has at most three axes");
+            for (std::size_t n = 0; n < sizes.size(); ++n) each[n] = nb::cast<long>(sizes[n]);
+            const auto bits = static_cast<std::uint8_t>(wide ? 64 : 32);
+            const nb::dlpack::dtype type{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float), bits, 1};
+            return Torch::find()->make(type, std::span(each.data(), sizes.size())).tensor;
+        },
+        "A tensor of float64, or float32, of these sizes, undefined, in memory that is used again and again.");
 }
 
 }  // namespace seqloom::bind

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 
 namespace seqloom::bind {
 
@@ -45,9 +46,13 @@ public:
     // torch.func, forward-mode differentiation, a tracer, a mode.
     bool watched() const;
 
-    // A new tensor of this type and these sizes, at most three and none of them 0, in memory of the pool. Made without
-    // torch.empty, which takes three times as long. Throws nb::python_error where torch does not take it.
-    New make(nb::dlpack::dtype type, std::initializer_list<long> sizes) const;
+    // A new tensor of this type and these sizes, at most three, without gaps, in memory of the pool. Made without
+    // torch.empty, which takes three times as long and, where there is much, fresh memory: a page fault a page. Throws
+    // nb::python_error where torch does not take it.
+    New make(nb::dlpack::dtype type, std::span<const long> sizes) const;
+    New make(nb::dlpack::dtype type, std::initializer_list<long> sizes) const {
+        return make(type, std::span(sizes.begin(), sizes.size()));
+    }
 
     int threads() const { return nb::cast<int>(get_num_threads_()); }
 
@@ -60,5 +65,7 @@ private:
     nb::object tensor_type_, is_neg_, get_num_threads_;
     nb::object is_grad_enabled_, is_autocast_enabled_, modes_, is_tracing_, transforms_, forward_mode_, level_;
 };
+
+void define_torch_tensors(nb::module_& m);
 
 }  // namespace seqloom::bind
