@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -185,10 +184,8 @@ def test_imdb_and_nsmc(shared_data: Path) -> None:
         ("nsmc/ratings_train.txt.gz", "document", 149_979),
         ("nsmc/ratings_dev.txt.gz", "document", 4_999),
     ):
-        start = time.process_time()
         records = read(shared_data / file)
         found = inspect(records)
-        seconds = time.process_time() - start
         assert chosen(found) == ("classify", text, "label")
         assert found.rows == rows
         assert [value for value, _ in found.column("label").top] in (["0", "1"], ["1", "0"])
@@ -196,7 +193,6 @@ def test_imdb_and_nsmc(shared_data: Path) -> None:
         assert found.duplicates == rows - len({" ".join(t.split()) for t in records.columns[text]} - {""}) - sum(
             not t.strip() for t in records.columns[text]
         )
-        assert seconds < 3
 
 
 def test_other_real_files(shared_data: Path) -> None:
