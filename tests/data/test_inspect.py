@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -184,8 +185,15 @@ def test_imdb_and_nsmc(shared_data: Path) -> None:
         ("nsmc/ratings_train.txt.gz", "document", 149_979),
         ("nsmc/ratings_dev.txt.gz", "document", 4_999),
     ):
-        records = read(shared_data / file)
-        found = inspect(records)
+        fastest = float("inf")
+        for _ in range(3):  # of the processor's time: again where a busy machine slowed it down
+            start = time.process_time()
+            records = read(shared_data / file)
+            found = inspect(records)
+            fastest = min(fastest, time.process_time() - start)
+            if fastest < 3:
+                break
+        assert fastest < 3
         assert chosen(found) == ("classify", text, "label")
         assert found.rows == rows
         assert [value for value, _ in found.column("label").top] in (["0", "1"], ["1", "0"])
