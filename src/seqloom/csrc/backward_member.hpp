@@ -138,17 +138,20 @@ private:
         for (long panel = share.first; panel < share.last; ++panel) {
             const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().blocks - panel * tile_vectors));
             const auto* weights = layout().hidden_columns(whole.packed_, panel);
+            const auto* next = layout().far_panel(
+                layout().hidden_columns(whole.packed_, panel + 1 < share.last ? panel + 1 : share.first));
+            const long depth = layout().gate_depth;
             const auto rule = [&](long first, long rows) {
                 for (int n = 0; n < vectors; ++n)
                     pointwise(panel * tile_vectors + n, first, rows, offset, own.sums + n * width, vectors * width);
             };
-            for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product) {
-                product(layout().gate_depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width,
-                        own.sums, vectors * width, nullptr, 0);
+            for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long number) {
+                product(depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width, own.sums,
+                        vectors * width, nullptr, 0, ahead_of(next, depth, vectors, number));
                 rule(first, rows);
             });
-            for_tiles<P>(count - count_after, vectors, [&](long first, long rows, Tile<P> product) {
-                product(0, after, 0, 0, weights, 0, own.sums, vectors * width, nullptr, 0);
+            for_tiles<P>(count - count_after, vectors, [&](long first, long rows, Tile<P> product, long) {
+                product(0, after, 0, 0, weights, 0, own.sums, vectors * width, nullptr, 0, nullptr);
                 rule(count_after + first, rows);
             });
         }
@@ -303,10 +306,10 @@ private:
         const Share share = panels();
         for (long panel = share.first; panel < share.last && call.d_before[0] != nullptr; ++panel) {
             const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().blocks - panel * tile_vectors));
-            for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product) {
-                product(layout().gate_depth, after + first * gate_row(), gate_row(), 1,
-                        layout().hidden_columns(whole.packed_, panel), vectors * width, own.sums, vectors * width,
-                        nullptr, 0);
+            const auto* weights = layout().hidden_columns(whole.packed_, panel);
+            for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long) {
+                product(layout().gate_depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width,
+                        own.sums, vectors * width, nullptr, 0, nullptr);
                 for (int n = 0; n < vectors; ++n)
                     first_states(panel * tile_vectors + n, first, rows, own.sums + n * width, vectors * width);
             });

@@ -39,8 +39,13 @@ void BackwardScan<Cell, P>::Member::weight_gradients(long strip, long depth, lon
     const long column = strip * tile_vectors * width;
     const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().row / width - strip * tile_vectors));
     const long gradients_row = P::per_unit == 1 ? gate_row() : sums_row();
-    multiply<P>(features, vectors, depth, values, 1, values_row, gradients + column, gradients_row, sums + column,
-                sums_row(), started_ ? sums + column : nullptr, sums_row());
+    const bool far = started_ && !layout().small();
+    for_tiles<P>(features, vectors, [&](long first, long rows, Tile<P> product, long) {
+        Real* to = sums + column + first * sums_row();
+        for (long r = rows; far && r < 2 * rows; ++r) fetch(to + r * sums_row(), vectors * width);  // the next tile's
+        product(depth, values + first, 1, values_row, gradients + column, gradients_row, to, sums_row(),
+                started_ ? to : nullptr, sums_row(), nullptr);
+    });
 }
 
 template <class Cell, class P>
@@ -51,9 +56,11 @@ void BackwardScan<Cell, P>::Member::input_gradients(long newest, long oldest, lo
     for (long panel = 0; panel < panels_of_input; ++panel) {
         const int vectors =
             static_cast<int>(std::min<long>(tile_vectors, layout().input_blocks - panel * tile_vectors));
+        const auto* next =
+            layout().far_panel(layout().input_columns(whole.packed_, panel + 1 < panels_of_input ? panel + 1 : 0));
         multiply<P>(part.last - part.first, vectors, layout().gate_depth, shared.input_gates + part.first * gate_row(),
-                    gate_row(), 1, layout().input_columns(whole.packed_, panel), vectors * width,
-                    own.d_input + panel * tile_vectors * width, input_row(), nullptr, 0);
+                    gate_row(), layout().input_columns(whole.packed_, panel), next,
+                    own.d_input + panel * tile_vectors * width, input_row(), nullptr);
     }
     long position = 0, active = 0;
     for (long s = newest; s > oldest; --s, position += active) {

@@ -124,9 +124,11 @@ private:
         for (; panel < panels.last; ++panel) {
             const int vectors = layout().panel_vectors(panel);
             const long column = panel * full_panel * width;
-            multiply<P>(rows, vectors, layout().input_depth, own.input, input_row(), 1,
-                        layout().input_panel(whole.packed_, panel), vectors * width, projected(panel), vectors * width,
-                        bias + column, 0);
+            const auto *weights = layout().input_panel(whole.packed_, panel),
+                       *next = panel + 1 < panels.last ? layout().input_panel(whole.packed_, panel + 1)
+                                                       : layout().hidden_panel(whole.packed_, panels.first);
+            multiply<P>(rows, vectors, layout().input_depth, own.input, input_row(), weights, layout().far_panel(next),
+                        projected(panel), vectors * width, bias + column);
         }
     }
 
@@ -157,9 +159,11 @@ private:
         for (; panel < panels.last; ++panel) {
             const int vectors = layout().panel_vectors(panel);
             const auto* weights = layout().hidden_panel(whole.packed_, panel);
-            for_tiles<P>(count, vectors, [&](long first, long rows, Tile<P> product) {
+            const auto* next = layout().far_panel(
+                layout().hidden_panel(whole.packed_, panel + 1 < panels.last ? panel + 1 : panels.first));
+            for_tiles<P>(count, vectors, [&](long first, long rows, Tile<P> product, long number) {
                 product(depth, operand + first * operand_row(), operand_row(), 1, weights, vectors * width, own.sums,
-                        vectors * width, nullptr, 0);
+                        vectors * width, nullptr, 0, ahead_of(next, depth, vectors, number));
                 finish_panel(panel, first, rows, own.sums);
             });
         }

@@ -61,8 +61,8 @@ struct Layout {
     }
 
     // --- packed weights of forward --------------------------------------------------------------------------------
-    // Biases [row], the bias inside the reset [blocks], a vector that is zero if all hidden weights are finite, panels of
-    // the input, of h.
+    // Biases [row], the bias inside the reset [blocks], a vector that is zero if all hidden weights are finite, panels
+    // of the input, of h.
     std::size_t forward_bytes() const noexcept {
         return (row + blocks * width + width) * sizeof(Real) + row * (input_depth + hidden_depth) * sizeof(Unit);
     }
@@ -98,6 +98,8 @@ struct Layout {
     long stash_step(long batch) const noexcept { return small() ? stash_row() : batch * stash_row(); }
     // Small weights stay in the nearest cache: then a few rows at a time run through all steps.
     bool small() const noexcept { return forward_bytes() <= 256 * 1024; }
+    // A panel that is read next; null where it is near anyway and need not be asked for.
+    const Unit* far_panel(const Unit* panel) const noexcept { return small() ? nullptr : panel; }
 };
 
 // Exchanges rows and columns of a square of vectors (Eklundh's exchanges of ever larger squares).

@@ -22,6 +22,8 @@ constexpr int tile_rows(int vectors) noexcept {
     return vectors == 4 ? 3 : vectors == 3 ? 4 : vectors == 2 ? 6 : 8;
 }
 inline constexpr int tile_rows_limit = 8;
+// From so many on a tile asks for memory ahead: fewer rows wait for the second cache as it is.
+inline constexpr int rows_asking = registers == 32 ? 4 : 3;
 
 // Products of numbers of type T.
 template <typename T>
@@ -87,9 +89,13 @@ struct Bfloat16 {
 //
 // `start` may be null (zeros), one row for all (start_row 0), or `out` itself (start_row out_row). Strides in units,
 // those of out and start in numbers. Rows and vectors are the template's; nothing else is read or written.
+//
+// `ahead` is memory that is read soon, for which a tile of many rows asks, a vector's worth with each unit of depth; it
+// may run beyond any array. Null: nothing is asked for.
 template <class P, int Rows, int Vectors>
 void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const typename P::Unit* b, long b_depth,
-          typename P::Real* out, long out_row, const typename P::Real* start, long start_row) noexcept {
+          typename P::Real* out, long out_row, const typename P::Real* start, long start_row,
+          const typename P::Unit* ahead) noexcept {
     using Real = typename P::Real;
     constexpr int width = lanes<Real>;
     Vec<Real> sums[Rows][Vectors];
@@ -104,6 +110,7 @@ void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const
         });
     }
     for (long d = 0; d < depth; ++d, a += a_depth, b += b_depth) {
+        if (Rows >= rows_asking && ahead != nullptr) fetch_far(ahead + d * lanes<typename P::Unit>);
         unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
             const auto unit = a[r * a_row];
             unroll<Vectors>(
@@ -143,7 +150,7 @@ void two_panels(long depth, const typename P::Unit* a, const typename P::Unit* b
 
 template <class P>
 using Tile = void (*)(long, const typename P::Unit*, long, long, const typename P::Unit*, long, typename P::Real*, long,
-                      const typename P::Real*, long) noexcept;
+                      const typename P::Real*, long, const typename P::Unit*) noexcept;
 
 // The tile of so many rows and vectors, 1 <= rows <= tile_rows(vectors), 1 <= vectors <= tile_vectors.
 template <class P>
@@ -159,7 +166,7 @@ inline Tile<P> tile_of(int rows, int vectors) noexcept {
     return table[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(rows - 1)];
 }
 
-// Calls body(first, rows, tile) for tiles that cover `rows` rows evenly: 32 rows in sixes are 6, 6, 5, 5, 5, 5.
+// Calls body(first, rows, tile, number) for tiles that cover `rows` rows evenly: 32 rows in sixes are 6, 6, 5, 5, 5, 5.
 template <class P, typename Body>
 SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
     if (rows <= 0) return;
@@ -170,19 +177,27 @@ SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
     long first = 0;
     for (long n = 0; n < tiles; ++n) {
         const long count = least + (n < larger);
-        body(first, count, n < larger ? large : small);
+        body(first, count, n < larger ? large : small, n);
         first += count;
     }
 }
 
-// The whole of one panel's product: `tile` for all rows.
+// What a panel's tile of this number asks for ahead, of the `next` panel (null: nothing): one of the panel's vectors
+// for each unit of depth, so that the first tiles, one for each vector, ask for all of it. Without it the first tile on
+// a panel would wait for the third cache, and longer where others use that too.
+template <typename Unit>
+SEQLOOM_INLINE const Unit* ahead_of(const Unit* next, long depth, int vectors, long number) noexcept {
+    return next == nullptr || number >= vectors ? nullptr : next + number * depth * lanes<Unit>;
+}
+
+// The whole of one panel's product: `tile` for all rows. `next` is the panel that is read after it; may be null.
 template <class P>
-void multiply(long rows, int vectors, long depth, const typename P::Unit* a, long a_row, long a_depth,
-              const typename P::Unit* b, long b_depth, typename P::Real* out, long out_row,
-              const typename P::Real* start, long start_row) noexcept {
-    for_tiles<P>(rows, vectors, [&](long first, long, Tile<P> product) {
-        product(depth, a + first * a_row, a_row, a_depth, b, b_depth, out + first * out_row, out_row,
-                start == nullptr ? nullptr : start + first * start_row, start_row);
+void multiply(long rows, int vectors, long depth, const typename P::Unit* a, long a_row, const typename P::Unit* b,
+              const typename P::Unit* next, typename P::Real* out, long out_row,
+              const typename P::Real* start) noexcept {
+    for_tiles<P>(rows, vectors, [&](long first, long, Tile<P> product, long number) {
+        product(depth, a + first * a_row, a_row, 1, b, vectors * lanes<typename P::Real>, out + first * out_row,
+                out_row, start, 0, ahead_of(next, depth, vectors, number));
     });
 }
 

@@ -95,6 +95,12 @@ SEQLOOM_INLINE void fetch(const T* from, long count) noexcept {
     for (long n = 0; n < count; n += line) __builtin_prefetch(from + n);
 }
 
+// Asks for one line for the second cache, as `fetch` does for the nearest one.
+template <typename T>
+SEQLOOM_INLINE void fetch_far(const T* from) noexcept {
+    __builtin_prefetch(from, 0, 2);
+}
+
 // The first `count` values, 0 <= count <= lanes<T>; the others are zero, and their memory is not touched.
 template <typename T>
 SEQLOOM_INLINE Vec<T> load_part(const T* from, int count) noexcept {
