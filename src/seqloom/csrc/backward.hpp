@@ -28,8 +28,10 @@ public:
         const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
         plan_ = plan(call.threads, call.batch, call.time, 2 * (step * time + inputs));
-        const long read = layout_.stash_row() + 2 * layout_.hidden;  // of a row and step: the stash, d_output and h
-        far_ = static_cast<double>(read) * batch * time * sizeof(Real) > far_from;
+        // What a step reads: the stash, h and its gradient.
+        const double read =
+            static_cast<double>(layout_.stash_size(call.batch, call.time)) + 2 * batch * time * sizes.hidden;
+        far_ = read * sizeof(Real) > far_from;
     }
 
     void run() {

@@ -28,8 +28,8 @@ public:
         const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
         plan_ = plan(call.threads, call.batch, call.time, step * time + inputs);
-        const auto stash_bytes = static_cast<double>(layout_.stash_row()) * call.batch * call.time * sizeof(Real);
-        stash_past_caches_ = stash_bytes > past_caches_from && aligned(call.stash);
+        const auto stash_bytes = layout_.stash_size(call.batch, call.time) * sizeof(Real);
+        stash_past_caches_ = stash_bytes > past_caches_from && is_aligned(call.stash);
         output_past_caches_ = past_caches(call.output, call, sizes.hidden);
     }
 
@@ -52,11 +52,7 @@ private:
     static constexpr int gates = Cell::gates;
     static constexpr long chunk_rows = 64;  // about so many rows of the input are projected at once
     static constexpr long chunk_steps = 64;
-    static constexpr double past_caches_from = 16 << 20;  // bytes
-
-    static bool aligned(const Real* array) noexcept {
-        return reinterpret_cast<std::uintptr_t>(array) % vector_bytes == 0;
-    }
+    static constexpr std::size_t past_caches_from = 16 << 20;  // bytes
 
     long rows_of_chunk() const noexcept { return std::max(chunk_rows, rows_at_once_); }
 

@@ -96,6 +96,10 @@ struct Layout {
         return (small() ? row * time + s : s * batch + row) * stash_row();
     }
     long stash_step(long batch) const noexcept { return small() ? stash_row() : batch * stash_row(); }
+    // Of all of it, in numbers.
+    std::size_t stash_size(long batch, long time) const noexcept {
+        return static_cast<std::size_t>(stash_row()) * static_cast<std::size_t>(batch) * static_cast<std::size_t>(time);
+    }
     // Small weights stay in the nearest cache: then a few rows at a time run through all steps.
     bool small() const noexcept { return forward_bytes() <= 256 * 1024; }
     // A panel that is read next; null where it is near anyway and need not be asked for.

@@ -135,13 +135,19 @@ SEQLOOM_INLINE void store_valid(T* to, Vec<T> v, int valid) noexcept {
     else store_part(to, v, valid);
 }
 
+// Whether what begins here can be written past the caches.
+template <typename T>
+bool is_aligned(const T* array) noexcept {
+    return reinterpret_cast<std::uintptr_t>(array) % vector_bytes == 0;
+}
+
 // Whether [B, T, features] numbers are more than the caches may hold, and lie so that they can be written past them.
 template <typename T>
 bool past_caches(const Sequence<T>& to, const Scan<T>& scan, long features) noexcept {
     constexpr double from = 4 << 20;  // bytes
     const auto vectors = [](long numbers) { return numbers % lanes<T> == 0; };
     return static_cast<double>(scan.batch) * scan.time * features * sizeof(T) > from && vectors(features) &&
-           vectors(to.row) && vectors(to.time) && reinterpret_cast<std::uintptr_t>(to.data) % vector_bytes == 0;
+           vectors(to.row) && vectors(to.time) && is_aligned(to.data);
 }
 
 // `count` zeros; whole vectors if they go past the caches.

@@ -39,10 +39,7 @@ Kernels<typename P::Real> kernels_of() noexcept {
         Cell::gates,
         [](Sizes sizes) { return Layout<Cell, P>(sizes).forward_bytes(); },
         [](Sizes sizes) { return Layout<Cell, P>(sizes).backward_bytes(); },
-        [](Sizes sizes, long batch, long time) {
-            return static_cast<std::size_t>(Layout<Cell, P>(sizes).stash_row()) * static_cast<std::size_t>(batch) *
-                   static_cast<std::size_t>(time);
-        },
+        [](Sizes sizes, long batch, long time) { return Layout<Cell, P>(sizes).stash_size(batch, time); },
         &pack_forward<Cell, P>,
         &pack_backward<Cell, P>,
         [](Sizes sizes, const std::byte* packed, const Forward<Real>& call) {
