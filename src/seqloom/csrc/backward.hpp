@@ -28,7 +28,7 @@ public:
         const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
         plan_ = plan(call.threads, call.batch, call.time, 2 * (step * time + inputs));
-        // What a step reads: the stash, h and its gradient.
+        // What the steps read, in numbers: the stash, h and its gradient.
         const double read =
             static_cast<double>(layout_.stash_size(call.batch, call.time)) + 2 * batch * time * sizes.hidden;
         far_ = read * sizeof(Real) > far_from;
