@@ -10,7 +10,7 @@ import pytest
 
 from seqloom import _native
 
-ISAS = ["portable", "avx2", "avx512", "avx512_bf16"]
+ISAS = ["portable", "avx2", "avx512", "avx512_bf16", "amx"]
 
 
 def in_a_process(isa):
@@ -44,6 +44,7 @@ def test_the_supported_sets_are_those_of_the_system():
         "avx2": {"avx2", "fma"},
         "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
         "avx512_bf16": {"avx512_bf16"},
+        "amx": {"amx_tile", "amx_bf16"},
     }.items():
         if not needs <= flags:
             break

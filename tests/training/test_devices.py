@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from seqloom import kernels
 from seqloom.errors import SettingError
 from seqloom.tasks.classify import ClassifySettings
 from seqloom.training import devices
@@ -19,6 +20,12 @@ def test_auto_is_what_the_processor_has(monkeypatch: pytest.MonkeyPatch, has: bo
     monkeypatch.setattr(devices, "has_bf16", lambda: has)
     assert devices.resolve(ClassifySettings()).precision == precision
     assert devices.resolve(ClassifySettings.parse({"precision": "fp32"})).precision == "fp32"
+
+
+@pytest.mark.parametrize("isa", ["avx2", "avx512", "avx512_bf16", "amx"])
+def test_which_instruction_sets_have_bf16(monkeypatch: pytest.MonkeyPatch, isa: str) -> None:
+    monkeypatch.setattr(kernels, "isa", lambda: isa)
+    assert devices.has_bf16() == (isa in ("avx512_bf16", "amx"))
 
 
 def test_bf16_without_the_processor_for_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

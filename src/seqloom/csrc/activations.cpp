@@ -4,6 +4,9 @@ namespace seqloom {
 namespace {
 
 const TargetActivations& highest([[maybe_unused]] Isa isa) noexcept {
+#ifdef SEQLOOM_HAS_AMX
+    if (isa >= Isa::amx) return amx::activations;
+#endif
 #ifdef SEQLOOM_HAS_AVX512_BF16
     if (isa >= Isa::avx512_bf16) return avx512_bf16::activations;
 #endif

@@ -43,5 +43,8 @@ extern const TargetActivations activations;
 namespace avx512_bf16 {
 extern const TargetActivations activations;
 }
+namespace amx {
+extern const TargetActivations activations;
+}
 
 }  // namespace seqloom

@@ -78,21 +78,22 @@ private:
         Real *bias, *extra;
         Shared(Arrays& arrays, const BackwardScan& scan) noexcept {
             const auto& layout = scan.layout_;
-            const long gate_row = padded(layout.gate_depth), pairs = P::per_unit == 1 ? 0 : divided_up(scan.chunk_, 2);
-            arrays.take(hidden_gates, scan.chunk_ * gate_row);
-            arrays.take(input_gates, split ? scan.chunk_ * gate_row : 0);
+            const long gate_row = padded(layout.gate_depth), rows = whole(scan.chunk_, P::row_step) + P::row_step - 1;
+            const long pairs = P::per_unit == 1 ? 0 : depth_of<P>(scan.chunk_);
+            arrays.take(hidden_gates, rows * gate_row);
+            arrays.take(input_gates, split ? rows * gate_row : 0);
             if (!split) input_gates = hidden_gates;
-            arrays.take(last_gates, scan.rows_at_once_ * gate_row);
+            arrays.take(last_gates, whole(scan.rows_at_once_, P::row_step) * gate_row);
             arrays.take(inputs, scan.chunk_ * padded(layout.input_blocks * width));
             arrays.take(hiddens, scan.chunk_ * padded(layout.blocks * width));
-            arrays.take(input_pairs, pairs * padded(layout.input_blocks * width));
-            arrays.take(hidden_pairs, pairs * padded(layout.blocks * width));
+            arrays.take(input_pairs, scan.pairs_size(pairs, layout.input_blocks * width));
+            arrays.take(hidden_pairs, scan.pairs_size(pairs, layout.blocks * width));
             arrays.take(hidden_gate_pairs, pairs * padded(layout.row));
             arrays.take(input_gate_pairs, split ? pairs * padded(layout.row) : 0);
             if (!split) input_gate_pairs = hidden_gate_pairs;
             for (auto& each : carry) arrays.take(each, scan.rows_at_once_ * padded(layout.blocks * width));
-            arrays.take(input_sums, scan.call_.d_input_weights == nullptr ? 0 : layout.inputs * padded(layout.row));
-            arrays.take(hidden_sums, scan.call_.d_hidden_weights == nullptr ? 0 : layout.hidden * padded(layout.row));
+            arrays.take(input_sums, scan.call_.d_input_weights == nullptr ? 0 : whole(layout.inputs, P::row_step) * padded(layout.row));
+            arrays.take(hidden_sums, scan.call_.d_hidden_weights == nullptr ? 0 : whole(layout.hidden, P::row_step) * padded(layout.row));
             arrays.take(bias, padded(layout.row));
             arrays.take(extra, layout.blocks * width);
         }
@@ -103,13 +104,18 @@ private:
         Real* d_input;  // of a chunk
         Row* table;
         Own(Arrays& arrays, const BackwardScan& scan) noexcept {
-            arrays.take(sums, tile_rows_limit * tile_vectors * width);
+            arrays.take(sums, tile_rows_limit<P> * tile_vectors * width);
             arrays.take(d_input, scan.call_.d_input.data == nullptr
                                      ? 0
-                                     : scan.chunk_ * padded(scan.layout_.input_blocks * width));
+                                     : whole(scan.chunk_, P::row_step) * padded(scan.layout_.input_blocks * width));
             arrays.take(table, scan.rows_at_once_);
         }
     };
+
+    // Of `features` beside `pairs`: rows of a product that goes in steps of rows are features, else they are pairs.
+    long pairs_size(long pairs, long features) const noexcept {
+        return P::row_step > 1 ? features * padded(pairs) : pairs * padded(features);
+    }
 
     Shared shared_of(std::byte* memory, int team) const noexcept {
         Arrays arrays(memory + team * shared_bytes_);
@@ -118,6 +124,7 @@ private:
 
     // One member of one team: its rows, a group at a time.
     void work(std::byte* memory, int team, int member, int members, Barrier* barrier, char* started) noexcept {
+        [[maybe_unused]] const typename P::Session session{};
         Arrays own_memory(memory + plan_.teams * shared_bytes_ + (team * plan_.members + member) * own_bytes_);
         Member me(*this, shared_of(memory, team), Own(own_memory, *this), member, members, barrier);
         const long* rows = rows_->of(team);

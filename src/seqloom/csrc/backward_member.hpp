@@ -147,7 +147,7 @@ private:
             };
             for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long number) {
                 product(depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width, own.sums,
-                        vectors * width, nullptr, 0, ahead_of(next, depth, vectors, number));
+                        vectors * width, nullptr, 0, ahead_of<P>(next, depth, vectors, number));
                 rule(first, rows);
             });
             for_tiles<P>(count - count_after, vectors, [&](long first, long rows, Tile<P> product, long) {
@@ -193,9 +193,9 @@ private:
             });
             auto* hidden_gates = reinterpret_cast<Element*>(shared.hidden_gates + (offset + i) * gate_row());
             auto* input_gates = reinterpret_cast<Element*>(shared.input_gates + (offset + i) * gate_row());
-            if (valid < width) {  // what the last gate leaves of the row
-                P::put(hidden_gates + layout().row - width, V{});
-                if constexpr (split) P::put(input_gates + layout().row - width, V{});
+            if (valid < width || (P::depth_step > 1 && block + 1 == layout().blocks)) {
+                clear_beyond(hidden_gates, valid);
+                if constexpr (split) clear_beyond(input_gates, valid);
             }
             hidden_gates += layout().gate_column(block, 0);
             input_gates += layout().gate_column(block, 0);
@@ -211,6 +211,12 @@ private:
             store(to, load(to) + bias[g]);
         });
         if constexpr (split) store(shared.extra + block * width, load(shared.extra + block * width) + extra);
+    }
+
+    // Zeros where the last gate leaves some of a row of gates, and from there to the depth of a product.
+    SEQLOOM_INLINE void clear_beyond(Element* gates_of_row, int valid) const noexcept {
+        for (long n = layout().row - (valid < width ? width : 0); n < layout().gate_depth * P::per_unit; n += width)
+            P::put(gates_of_row + n, V{});
     }
 
     // The gradients of the states after this step, from all that was computed from them.
@@ -259,6 +265,9 @@ private:
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA { d_state[n] += handed_on[n]; });
     }
 
+    // Whether the weights' gradients read the operand by features, each beside the pairs of rows it has.
+    static constexpr bool by_features = P::row_step > 1;
+
     // --- the products of a chunk ------------------------------------------------------------------------------------
 
     // In backward_products.hpp.
@@ -267,7 +276,8 @@ private:
                           const Unit* gradients, Real* sums) const noexcept;
     void input_gradients(long newest, long oldest, long filled) noexcept;
     void gather_rows(long newest, long oldest) noexcept;
-    void pair_rows(long filled) noexcept;
+    void pair_rows(long filled, long depth) noexcept;
+    void pair_columns(const Real* from, long from_row, long blocks, long filled, long depth, Unit* to) const noexcept;
 
     const Unit* inputs_operand() const noexcept { return operand(shared.inputs, shared.input_pairs); }
     const Unit* hiddens_operand() const noexcept { return operand(shared.hiddens, shared.hidden_pairs); }

@@ -14,8 +14,8 @@ void BackwardScan<Cell, P>::Member::finish_chunk(long newest, long oldest, long 
     long depth = filled;
     if constexpr (P::per_unit == 2) {
         meet();
-        depth = divided_up(filled, 2);
-        pair_rows(filled);
+        depth = depth_of<P>(filled);
+        pair_rows(filled, depth);
     }
     meet();
     const Share strips = Share(divided_up(layout().row / width, tile_vectors), member, members);
@@ -43,8 +43,15 @@ void BackwardScan<Cell, P>::Member::weight_gradients(long strip, long depth, lon
     for_tiles<P>(features, vectors, [&](long first, long rows, Tile<P> product, long) {
         Real* to = sums + column + first * sums_row();
         for (long r = rows; far && r < 2 * rows; ++r) fetch(to + r * sums_row(), vectors * width);  // the next tile's
-        product(depth, values + first, 1, values_row, gradients + column, gradients_row, to, sums_row(),
-                started_ ? to : nullptr, sums_row(), nullptr);
+        const Real* start = started_ ? to : nullptr;
+        if constexpr (by_features) {
+            const long row = padded(depth_of<P>(whole.chunk_));
+            product(depth, values + first * row, row, 1, gradients + column, gradients_row, to, sums_row(), start,
+                    sums_row(), nullptr);
+        } else {
+            product(depth, values + first, 1, values_row, gradients + column, gradients_row, to, sums_row(), start,
+                    sums_row(), nullptr);
+        }
     });
 }
 
@@ -95,13 +102,13 @@ void BackwardScan<Cell, P>::Member::gather_rows(long newest, long oldest) noexce
 }
 
 // Units of two numbers along the rows, which are the depth of the weights' gradients; a row without a partner gets
-// zeros.
+// zeros, and so does what is missing to `depth`.
 template <class Cell, class P>
-void BackwardScan<Cell, P>::Member::pair_rows(long filled) noexcept {
-    const Share pairs(divided_up(filled, 2), member, members);
+void BackwardScan<Cell, P>::Member::pair_rows(long filled, long depth) noexcept {
+    const Share pairs(depth, member, members);
     for (long pair = pairs.first; pair < pairs.last; ++pair) {
         const long even = 2 * pair, odd = 2 * pair + 1;
-        const bool partner = odd < filled;
+        const bool present = even < filled, partner = odd < filled;
         const auto numbers = [&](const Real* from, long row, long count, Unit* to) {
             for (long n = 0; n < count; n += width) {
                 zip<P>(load(from + even * row + n), partner ? load(from + odd * row + n) : V{}, to + pair * row + n);
@@ -111,14 +118,43 @@ void BackwardScan<Cell, P>::Member::pair_rows(long filled) noexcept {
             const auto* low = reinterpret_cast<const Element*>(from + even * gate_row());
             const auto* high = reinterpret_cast<const Element*>(from + odd * gate_row());
             to += pair * sums_row();
+            if (!present) return (void)std::fill_n(to, layout().row, Unit{});
             for (long n = 0; n < layout().row; ++n) {
                 to[n] = low[n] | (partner ? static_cast<Unit>(high[n]) << 16 : Unit{});
             }
         };
-        numbers(shared.inputs, input_row(), layout().input_blocks * width, shared.input_pairs);
-        numbers(shared.hiddens, state_row(), layout().blocks * width, shared.hidden_pairs);
+        if constexpr (!by_features) {
+            numbers(shared.inputs, input_row(), layout().input_blocks * width, shared.input_pairs);
+            numbers(shared.hiddens, state_row(), layout().blocks * width, shared.hidden_pairs);
+        }
         elements(shared.hidden_gates, shared.hidden_gate_pairs);
         if constexpr (split) elements(shared.input_gates, shared.input_gate_pairs);
+    }
+    if constexpr (by_features) {
+        pair_columns(shared.inputs, input_row(), layout().input_blocks, filled, depth, shared.input_pairs);
+        pair_columns(shared.hiddens, state_row(), layout().blocks, filled, depth, shared.hidden_pairs);
+    }
+}
+
+// The same for rows of features: to[feature][pair].
+template <class Cell, class P>
+void BackwardScan<Cell, P>::Member::pair_columns(const Real* from, long from_row, long blocks, long filled, long depth,
+                                                 Unit* to) const noexcept {
+    const long to_row = padded(depth_of<P>(whole.chunk_));
+    const Share squares(depth / width, member, members);
+    for (long first = squares.first * width; first < squares.last * width; first += width) {
+        for (long block = 0; block < blocks; ++block) {
+            Vec<Unit> pairs[width];
+            for (int n = 0; n < width; ++n) {
+                const long even = 2 * (first + n), odd = even + 1;
+                const Real* at = from + even * from_row + block * width;
+                alignas(64) Unit units[width];
+                zip<P>(even < filled ? load(at) : V{}, odd < filled ? load(at + from_row) : V{}, units);
+                pairs[n] = load(units);
+            }
+            transpose<Unit>(pairs);
+            for (int n = 0; n < width; ++n) store(to + (block * width + n) * to_row + first, pairs[n]);
+        }
     }
 }
 

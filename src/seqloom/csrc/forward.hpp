@@ -54,7 +54,9 @@ private:
     static constexpr long chunk_steps = 64;
     static constexpr std::size_t past_caches_from = 16 << 20;  // bytes
 
-    long rows_of_chunk() const noexcept { return std::max(chunk_rows, rows_at_once_); }
+    long rows_of_chunk() const noexcept { return whole(std::max(chunk_rows, rows_at_once_), P::row_step); }
+    // What the product reads of h, for all rows at once.
+    long operand_size() const noexcept { return whole(rows_at_once_, P::row_step) * padded(layout_.hidden_stride()); }
 
     // Whether the first step's product with the hidden weights gives zeros: then it need not be computed.
     bool starts_from_zero() const noexcept {
@@ -74,7 +76,7 @@ private:
         Unit* operand[2];  // h as the product reads it, before and after a step
         Real* state[2];    // the states, in place: for each block of units all rows, as they are gone through
         Shared(Arrays& arrays, const ForwardScan& scan) noexcept {
-            for (auto& each : operand) arrays.take(each, scan.rows_at_once_ * padded(scan.layout_.hidden_stride()));
+            for (auto& each : operand) arrays.take(each, scan.operand_size());
             for (auto& each : state) arrays.take(each, scan.rows_at_once_ * scan.layout_.blocks * width);
         }
     };
@@ -87,16 +89,17 @@ private:
         Row* table;
         Own(Arrays& arrays, const ForwardScan& scan) noexcept {
             const long rows = scan.rows_of_chunk();
-            arrays.take(start, scan.rows_at_once_ * padded(scan.layout_.hidden_stride()));
+            arrays.take(start, scan.operand_size());
             arrays.take(input, rows * padded(scan.layout_.input_depth));
             arrays.take(projected, rows * scan.layout_.row);
-            arrays.take(sums, tile_rows_limit * tile_vectors * width);
+            arrays.take(sums, tile_rows_limit<P> * tile_vectors * width);
             arrays.take(table, scan.rows_at_once_);
         }
     };
 
     // One member of one team: its rows, a group at a time.
     void work(std::byte* memory, int team, int member, int members, Barrier* barrier) noexcept {
+        [[maybe_unused]] const typename P::Session session{};
         Arrays shared_memory(memory + team * shared_bytes_);
         Arrays own_memory(memory + plan_.teams * shared_bytes_ + (team * plan_.members + member) * own_bytes_);
         Member me(*this, Shared(shared_memory, *this), Own(own_memory, *this), member, members, barrier);

@@ -67,7 +67,7 @@ private:
     // Up to this one, panels are taken two at a time: where there is one row, and a panel keeps fewer sums at work than
     // a multiplication takes cycles, each with a line of the second cache.
     long paired(long rows) const noexcept {
-        if (rows != 1 || full_panel * vector_bytes >= 4 * 64) return panels.first;
+        if (rows != 1 || P::row_step > 1 || full_panel * vector_bytes >= 4 * 64) return panels.first;
         const long full = std::min(panels.last, layout().row / (full_panel * width));
         return panels.first + std::max(0L, full - panels.first) / 2 * 2;
     }
@@ -78,6 +78,10 @@ private:
         const auto& call = whole.call_;
         const long hidden = layout().hidden;
         current_ = 0;
+        clear_beyond(own.start, count);
+        if (blocks().last == layout().blocks) {
+            for (auto* each : shared.operand) clear_beyond(each, count);
+        }
         for (long i = 0; i < count; ++i) {
             const long row = rows_[i];
             const bool empty = times().length(row) == 0, fresh = !empty && times().fresh(row, 0);
@@ -95,6 +99,13 @@ private:
                     store(this->state(n, block, i), fresh ? V{} : state);
                 }
             }
+        }
+    }
+
+    // Zeros between the last block of units and the depth of the product.
+    void clear_beyond(Unit* operand, long count) const noexcept {
+        for (long i = 0; i < count; ++i) {
+            for (long n = layout().hidden_stride(); n < layout().hidden_depth; ++n) operand[i * operand_row() + n] = {};
         }
     }
 
@@ -163,7 +174,7 @@ private:
                 layout().hidden_panel(whole.packed_, panel + 1 < panels.last ? panel + 1 : panels.first));
             for_tiles<P>(count, vectors, [&](long first, long rows, Tile<P> product, long number) {
                 product(depth, operand + first * operand_row(), operand_row(), 1, weights, vectors * width, own.sums,
-                        vectors * width, nullptr, 0, ahead_of(next, depth, vectors, number));
+                        vectors * width, nullptr, 0, ahead_of<P>(next, depth, vectors, number));
                 finish_panel(panel, first, rows, own.sums);
             });
         }

@@ -6,13 +6,17 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #define SEQLOOM_X86 1
 #endif
 
 namespace seqloom {
 namespace {
 
-constexpr std::array<std::string_view, 4> names{"portable", "avx2", "avx512", "avx512_bf16"};
+constexpr std::array<std::string_view, 5> names{"portable", "avx2", "avx512", "avx512_bf16", "amx"};
 
 #ifdef SEQLOOM_X86
 
@@ -33,6 +37,17 @@ std::uint64_t saved_by_system() noexcept {
     return (std::uint64_t{high} << 32) | low;
 }
 
+// Linux saves the 8 KiB of tiles only for a process that has asked; asked once, it holds for all threads and for
+// children.
+bool tiles_allowed() noexcept {
+#ifdef __linux__
+    constexpr long ask = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, ask, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
 constexpr bool all(std::uint64_t value, std::uint64_t bits) noexcept { return (value & bits) == bits; }
 constexpr std::uint64_t bit(int n) noexcept { return std::uint64_t{1} << n; }
 
@@ -42,14 +57,18 @@ Isa detect_x86() noexcept {
     const auto more = cpuid(7, 1);
     constexpr auto fma = bit(12), osxsave = bit(27), avx = bit(28);                               // leaf 1, ecx
     constexpr auto avx2 = bit(5), f = bit(16), dq = bit(17), bw = bit(30), vl = bit(31);          // leaf 7, ebx
+    constexpr auto amx_bf16 = bit(22), amx_tiles = bit(24);                                       // leaf 7, edx
     constexpr auto bf16 = bit(5);                                                                 // leaf 7.1, eax
     constexpr auto sse_state = bit(1), ymm_state = bit(2), zmm_state = bit(5) | bit(6) | bit(7);  // XCR0
+    constexpr auto tile_state = bit(17) | bit(18);
 
     if (!all(basic.ecx, fma | osxsave | avx) || !all(extended.ebx, avx2)) return Isa::portable;
     const auto saved = saved_by_system();
     if (!all(saved, sse_state | ymm_state)) return Isa::portable;
     if (!all(saved, zmm_state) || !all(extended.ebx, f | dq | bw | vl)) return Isa::avx2;
-    return all(more.eax, bf16) ? Isa::avx512_bf16 : Isa::avx512;
+    if (!all(more.eax, bf16)) return Isa::avx512;
+    return all(extended.edx, amx_bf16 | amx_tiles) && all(saved, tile_state) && tiles_allowed() ? Isa::amx
+                                                                                                : Isa::avx512_bf16;
 }
 
 #endif

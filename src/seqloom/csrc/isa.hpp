@@ -12,7 +12,8 @@ namespace seqloom {
 //   avx2          AVX2 and FMA
 //   avx512        AVX-512 F, BW, DQ and VL, and avx2
 //   avx512_bf16   the bf16 dot products of AVX512_BF16, and avx512
-enum class Isa { portable, avx2, avx512, avx512_bf16 };
+//   amx           the matrix tiles of AMX with bf16 products, and avx512_bf16
+enum class Isa { portable, avx2, avx512, avx512_bf16, amx };
 
 // The name above; lives as long as the program.
 std::string_view name(Isa isa) noexcept;

@@ -15,6 +15,15 @@ constexpr long divided_up(long a, long b) noexcept { return (a + b - 1) / b; }
 // A row stride that keeps neighbouring rows off the same cache sets: never a multiple of 4 KiB.
 constexpr long padded(long units) noexcept { return divided_up(units, 16) * 16 + 16; }
 
+// `count` rounded up to a multiple of `step`.
+constexpr long whole(long count, long step) noexcept { return divided_up(count, step) * step; }
+
+// The units of so many numbers, in whole steps of a product.
+template <class P>
+constexpr long depth_of(long numbers) noexcept {
+    return whole(divided_up(numbers, P::per_unit), P::depth_step);
+}
+
 template <class Cell, class P>
 struct Layout {
     using Real = typename P::Real;
@@ -39,9 +48,9 @@ struct Layout {
           input_blocks(divided_up(inputs, width)),
           panels(divided_up(blocks, panel_blocks)),
           row(divided_up(hidden * gates, width) * width),
-          input_depth(divided_up(inputs, P::per_unit)),
-          hidden_depth(divided_up(hidden, P::per_unit)),
-          gate_depth(row / P::per_unit) {}
+          input_depth(depth_of<P>(inputs)),
+          hidden_depth(depth_of<P>(hidden)),
+          gate_depth(depth_of<P>(row)) {}
 
     int panel_vectors(long panel) const noexcept {
         return static_cast<int>(std::min<long>(panel_blocks * gates, row / width - panel * panel_blocks * gates));
@@ -136,7 +145,7 @@ SEQLOOM_INLINE Vec<typename P::Unit> load_units(const typename P::Real* from, lo
         return load_part(from, static_cast<int>(std::min<long>(count, width)));
     } else {
         alignas(64) typename P::Element elements[2 * width];
-        const int low = static_cast<int>(std::min<long>(count, width));
+        const int low = static_cast<int>(std::clamp<long>(count, 0, width));
         const int high = static_cast<int>(std::clamp<long>(count - width, 0, width));
         P::put(elements, load_part(from, low));
         P::put(elements + width, high > 0 ? load_part(from + width, high) : Vec<typename P::Real>{});
@@ -146,14 +155,14 @@ SEQLOOM_INLINE Vec<typename P::Unit> load_units(const typename P::Real* from, lo
     }
 }
 
-// Writes `count` numbers as units, the last one filled up with zero.
+// Writes `count` numbers as units, filled up with zeros to whole steps of a product.
 template <class P>
 inline void to_units(const typename P::Real* from, long count, typename P::Unit* to) noexcept {
     if constexpr (P::per_unit == 1) {
         copy(from, count, to);
     } else {
         constexpr long step = lanes<typename P::Real>;  // units
-        const long units = divided_up(count, 2);
+        const long units = depth_of<P>(count);
         for (long u = 0; u < units; u += step) {
             const auto v = load_units<P>(from + 2 * u, count - 2 * u);
             if (units - u >= step) std::memcpy(to + u, &v, sizeof v);
@@ -169,7 +178,7 @@ inline Vec<typename P::Real> pack_transposed(const typename P::Real* const (&row
                                              typename P::Unit* panel, long stride) noexcept {
     using Unit = typename P::Unit;
     constexpr int width = lanes<typename P::Real>;
-    const long depth = divided_up(count, P::per_unit);
+    const long depth = depth_of<P>(count);
     Vec<typename P::Real> check{};
     for (long d = 0; d < depth; d += width) {
         Vec<Unit> square[width];

@@ -10,20 +10,29 @@
 #include <array>
 #include <bit>
 
-#include "simd.hpp"
+#include "matrix_tiles.hpp"
 
 namespace seqloom::SEQLOOM_TARGET {
 
 inline constexpr int tile_vectors = 4;  // the widest panel
 
 // How many rows a tile of so many vectors has: the accumulators fill the registers, but for what a step loads.
+template <class P>
 constexpr int tile_rows(int vectors) noexcept {
+    if (P::row_step > 1) return 2 * P::row_step;
     if (registers == 32) return vectors == 4 ? 6 : 8;
     return vectors == 4 ? 3 : vectors == 3 ? 4 : vectors == 2 ? 6 : 8;
 }
-inline constexpr int tile_rows_limit = 8;
+template <class P>
+inline constexpr int tile_rows_limit = P::row_step > 1 ? 2 * P::row_step : 8;
 // From so many on a tile asks for memory ahead: fewer rows wait for the second cache as it is.
 inline constexpr int rows_asking = registers == 32 ? 4 : 3;
+
+// A product P says in which steps it goes. Where these are more than 1, its operands and what it writes have memory for
+// whole steps: rows beyond the last may hold anything, units beyond the depth are zero.
+
+// Where a product needs nothing of the thread it runs on.
+struct NoSession {};
 
 // Products of numbers of type T.
 template <typename T>
@@ -32,6 +41,8 @@ struct Plain {
     using Unit = T;
     using Element = T;                  // of a row operand
     static constexpr int per_unit = 1;  // elements in a unit
+    static constexpr int row_step = 1, depth_step = 1;
+    using Session = NoSession;  // lives where products are computed
 
     static SEQLOOM_INLINE Vec<T> multiply_add(Unit a, const Unit* b, Vec<T> c) noexcept {
         return fma(splat(a), load(b), c);
@@ -50,6 +61,13 @@ struct Bfloat16 {
     using Unit = std::uint32_t;  // the even element in the lower half
     using Element = std::uint16_t;
     static constexpr int per_unit = 2;
+#if defined(__AMX_BF16__)
+    static constexpr int row_step = square, depth_step = square;
+    using Session = MatrixTiles;
+#else
+    static constexpr int row_step = 1, depth_step = 1;
+    using Session = NoSession;
+#endif
 
     static SEQLOOM_INLINE Vec<float> multiply_add(Unit a, const Unit* b, Vec<float> c) noexcept {
 #if defined(__AVX512BF16__)
@@ -152,31 +170,42 @@ template <class P>
 using Tile = void (*)(long, const typename P::Unit*, long, long, const typename P::Unit*, long, typename P::Real*, long,
                       const typename P::Real*, long, const typename P::Unit*) noexcept;
 
-// The tile of so many rows and vectors, 1 <= rows <= tile_rows(vectors), 1 <= vectors <= tile_vectors.
+template <class P, int Steps, int Vectors>
+constexpr Tile<P> tile_for() noexcept {
+#if defined(__AMX_BF16__)
+    if constexpr (P::row_step > 1) return &matrix_tile<Steps, Vectors>;
+#endif
+    return &tile<P, Steps, Vectors>;
+}
+
+// The tile of so many steps of rows and so many vectors, 1 <= steps * row_step <= tile_rows(vectors),
+// 1 <= vectors <= tile_vectors.
 template <class P>
-inline Tile<P> tile_of(int rows, int vectors) noexcept {
+inline Tile<P> tile_of(int steps, int vectors) noexcept {
+    constexpr int most = tile_rows_limit<P> / P::row_step;
     static constexpr auto table = []<int... v>(std::integer_sequence<int, v...>) {
-        constexpr auto line = []<int vectors, int... r>(std::integer_sequence<int, r...>) {
-            return std::array<Tile<P>, tile_rows_limit>{
-                (r < tile_rows(vectors) ? &tile<P, (r < tile_rows(vectors) ? r + 1 : 1), vectors> : nullptr)...};
+        constexpr auto line = []<int vectors, int... s>(std::integer_sequence<int, s...>) {
+            constexpr int limit = tile_rows<P>(vectors) / P::row_step;
+            return std::array<Tile<P>, most>{(s < limit ? tile_for<P, (s < limit ? s + 1 : 1), vectors>() : nullptr)...};
         };
-        return std::array<std::array<Tile<P>, tile_rows_limit>, tile_vectors>{
-            line.template operator()<v + 1>(std::make_integer_sequence<int, tile_rows_limit>{})...};
+        return std::array<std::array<Tile<P>, most>, tile_vectors>{
+            line.template operator()<v + 1>(std::make_integer_sequence<int, most>{})...};
     }(std::make_integer_sequence<int, tile_vectors>{});
-    return table[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(rows - 1)];
+    return table[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(steps - 1)];
 }
 
 // Calls body(first, rows, tile, number) for tiles that cover `rows` rows evenly: 32 rows in sixes are 6, 6, 5, 5, 5, 5.
 template <class P, typename Body>
 SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
     if (rows <= 0) return;
-    const long limit = tile_rows(vectors), tiles = (rows + limit - 1) / limit;
-    const long least = rows / tiles, larger = rows % tiles;
+    constexpr long step = P::row_step;
+    const long limit = tile_rows<P>(vectors) / step, steps = (rows + step - 1) / step, tiles = (steps + limit - 1) / limit;
+    const long least = steps / tiles, larger = steps % tiles;
     const Tile<P> small = tile_of<P>(static_cast<int>(least), vectors);
     const Tile<P> large = larger == 0 ? small : tile_of<P>(static_cast<int>(least) + 1, vectors);
     long first = 0;
     for (long n = 0; n < tiles; ++n) {
-        const long count = least + (n < larger);
+        const long count = std::min(rows - first, (least + (n < larger)) * step);
         body(first, count, n < larger ? large : small, n);
         first += count;
     }
@@ -185,9 +214,12 @@ SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
 // What a panel's tile of this number asks for ahead, of the `next` panel (null: nothing): one of the panel's vectors
 // for each unit of depth, so that the first tiles, one for each vector, ask for all of it. Without it the first tile on
 // a panel would wait for the third cache, and longer where others use that too.
-template <typename Unit>
-SEQLOOM_INLINE const Unit* ahead_of(const Unit* next, long depth, int vectors, long number) noexcept {
-    return next == nullptr || number >= vectors ? nullptr : next + number * depth * lanes<Unit>;
+// Tiles of many rows are few: the first one asks for all of it.
+template <class P>
+SEQLOOM_INLINE const typename P::Unit* ahead_of(const typename P::Unit* next, long depth, int vectors,
+                                                long number) noexcept {
+    if (P::row_step > 1) return number == 0 ? next : nullptr;
+    return next == nullptr || number >= vectors ? nullptr : next + number * depth * lanes<typename P::Unit>;
 }
 
 // The whole of one panel's product: `tile` for all rows. `next` is the panel that is read after it; may be null.
@@ -197,7 +229,7 @@ void multiply(long rows, int vectors, long depth, const typename P::Unit* a, lon
               const typename P::Real* start) noexcept {
     for_tiles<P>(rows, vectors, [&](long first, long, Tile<P> product, long number) {
         product(depth, a + first * a_row, a_row, 1, b, vectors * lanes<typename P::Real>, out + first * out_row,
-                out_row, start, 0, ahead_of(next, depth, vectors, number));
+                out_row, start, 0, ahead_of<P>(next, depth, vectors, number));
     });
 }
 

@@ -20,7 +20,7 @@ def has_bf16() -> bool:
     """Whether the processor multiplies bf16 in hardware."""
     from seqloom.kernels import isa
 
-    return isa() == "avx512_bf16"
+    return isa() in ("avx512_bf16", "amx")
 
 
 def resolve(settings: Any) -> Any:

@@ -1,0 +1,98 @@
+// The tiles of AMX: squares of 16 by 16 sums that the processor multiplies bf16 pairs into, 16 times as many in a cycle
+// as its vectors do fp32 numbers. Nothing here needs a count of rows: a square is always whole, and what it computes
+// for rows that are not there is not looked at.
+#pragma once
+
+#include "simd.hpp"
+
+#if defined(__AMX_BF16__)
+
+namespace seqloom::SEQLOOM_TARGET {
+
+inline constexpr long square = 16;  // rows, columns, and units of depth of a step
+
+// While one lives its thread can use the tiles; when it goes they are free for others, and no longer saved when the
+// system switches threads.
+class MatrixTiles {
+public:
+    MatrixTiles() noexcept {
+        struct alignas(64) Shapes {
+            std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+            std::uint16_t row_bytes[16];
+            std::uint8_t rows[16];
+        } shapes{.row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+        __asm__ volatile("ldtilecfg %0" ::"m"(shapes));
+    }
+    ~MatrixTiles() noexcept { __asm__ volatile("tilerelease"); }
+    MatrixTiles(const MatrixTiles&) = delete;
+    MatrixTiles& operator=(const MatrixTiles&) = delete;
+};
+
+// Written as assembly, as the compiler's own functions do not say which memory they read.
+template <int Tile>
+SEQLOOM_INLINE void load_tile(const void* from, long row_bytes) noexcept {
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(row_bytes), "i"(Tile) : "memory");
+}
+template <int Tile>
+SEQLOOM_INLINE void store_tile(void* to, long row_bytes) noexcept {
+    __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(row_bytes), "i"(Tile) : "memory");
+}
+template <int Tile>
+SEQLOOM_INLINE void clear_tile() noexcept {
+    __asm__ volatile("tilezero %%tmm%c0" ::"i"(Tile));
+}
+template <int Sums, int Rows, int Columns>
+SEQLOOM_INLINE void multiply_tiles() noexcept {
+    __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(Sums), "i"(Rows), "i"(Columns));
+}
+
+// A part of `matrix_tile`: `Count` of its vectors, from `First` on. At most four squares of sums; the other four tiles
+// hold what is multiplied.
+template <int Blocks, int First, int Count>
+SEQLOOM_INLINE void squares(long depth, const std::uint32_t* a, long a_row, const std::uint32_t* b, long b_depth,
+                            float* out, long out_row, const float* start, long start_row,
+                            const std::uint32_t* ahead) noexcept {
+    static_assert(Blocks * Count <= 4);
+    constexpr long unit = sizeof(std::uint32_t);
+    unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+        unroll<Count>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+            constexpr int sums = r * Count + v;
+            if (start == nullptr) clear_tile<sums>();
+            else load_tile<sums>(start + r * square * start_row + (First + v) * square, start_row * unit);
+        });
+    });
+    if (ahead != nullptr) ahead += First * depth * square;
+    for (long d = 0; d < depth; d += square, a += square, b += square * b_depth) {
+        if (ahead != nullptr) {
+            for (long line = 0; line < Count * square; ++line) fetch_far(ahead + (d * Count + line) * square);
+        }
+        unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA { load_tile<4 + r>(a + r * square * a_row, a_row * unit); });
+        unroll<Count>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+            constexpr int columns = Blocks == 2 ? 6 + v : 5 + v % 3;
+            load_tile<columns>(b + (First + v) * square, b_depth * unit);
+            unroll<Blocks>([&](auto r)
+                               SEQLOOM_INLINE_LAMBDA { multiply_tiles<r * Count + v, 4 + r, columns>(); });
+        });
+    }
+    unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+        unroll<Count>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+            store_tile<r * Count + v>(out + r * square * out_row + (First + v) * square, out_row * unit);
+        });
+    });
+}
+
+// As `tile` in products.hpp, for `Blocks` times 16 rows; a_depth is 1, and depth a multiple of 16.
+template <int Blocks, int Vectors>
+void matrix_tile(long depth, const std::uint32_t* a, long a_row, long, const std::uint32_t* b, long b_depth, float* out,
+                 long out_row, const float* start, long start_row, const std::uint32_t* ahead) noexcept {
+    if constexpr (Blocks == 1 || Vectors < 3) {
+        squares<Blocks, 0, Vectors>(depth, a, a_row, b, b_depth, out, out_row, start, start_row, ahead);
+    } else {
+        squares<Blocks, 0, 2>(depth, a, a_row, b, b_depth, out, out_row, start, start_row, ahead);
+        squares<Blocks, 2, Vectors - 2>(depth, a, a_row, b, b_depth, out, out_row, start, start_row, ahead);
+    }
+}
+
+}  // namespace seqloom::SEQLOOM_TARGET
+
+#endif
