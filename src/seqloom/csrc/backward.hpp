@@ -36,7 +36,7 @@ public:
 
     void run() {
         rows_.emplace(call_.batch, call_.lengths, plan_.teams);
-        rows_at_once_ = layout_.small() && plan_.members == 1 ? std::min(small_group, rows_->most()) : rows_->most();
+        rows_at_once_ = layout_.small() && plan_.members == 1 ? std::min(small_group<P>, rows_->most()) : rows_->most();
         // Each chunk goes once through the sums of the weights' gradients: where they are far, half as often.
         const auto sums = static_cast<double>(layout_.inputs + layout_.hidden) * layout_.row * sizeof(Real);
         chunk_ = std::max(sums > far_from ? 2 * chunk_rows : chunk_rows, rows_at_once_);

@@ -35,7 +35,7 @@ public:
 
     void run() {
         rows_.emplace(call_.batch, call_.lengths, plan_.teams);
-        rows_at_once_ = layout_.small() && plan_.members == 1 ? std::min(small_group, rows_->most()) : rows_->most();
+        rows_at_once_ = layout_.small() && plan_.members == 1 ? std::min(small_group<P>, rows_->most()) : rows_->most();
         Arrays shared_size(nullptr), own_size(nullptr);
         Shared(shared_size, *this);
         Own(own_size, *this);

@@ -111,8 +111,13 @@ struct Layout {
     }
     // Small weights stay in the nearest cache: then a few rows at a time run through all steps.
     bool small() const noexcept { return forward_bytes() <= 256 * 1024; }
-    // A panel that is read next; null where it is near anyway and need not be asked for.
-    const Unit* far_panel(const Unit* panel) const noexcept { return small() ? nullptr : panel; }
+    // A panel that is read next; null where it is near anyway and need not be asked for. A product in whole tiles waits
+    // for the second cache as little as for the nearest one.
+    const Unit* far_panel(const Unit* panel) const noexcept {
+        const bool near = P::row_step > 1 ? forward_bytes() <= second_cache : small();
+        return near ? nullptr : panel;
+    }
+    static constexpr std::size_t second_cache = 5 << 18;  // bytes, of 2 MiB
 };
 
 // Exchanges rows and columns of a square of vectors (Eklundh's exchanges of ever larger squares).

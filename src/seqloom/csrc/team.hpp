@@ -54,7 +54,8 @@ void launch(const Plan& plan, Work&& work) {
 }
 
 // Where the weights are small, a few rows at a time run through all steps: more of what they need stays near.
-inline constexpr long small_group = 24;
+template <class P>
+inline constexpr long small_group = P::row_step > 1 ? 2 * P::row_step : 24;
 
 // The rows of each team: consecutive ones where all have the same length, else dealt out in order of falling length, so
 // that in each step the rows that still run are the first ones, and all teams have about as much to do.
