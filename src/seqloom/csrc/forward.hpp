@@ -54,9 +54,9 @@ private:
     static constexpr long chunk_steps = 64;
     static constexpr std::size_t past_caches_from = 16 << 20;  // bytes
 
-    long rows_of_chunk() const noexcept { return whole(std::max(chunk_rows, rows_at_once_), P::row_step); }
+    long rows_of_chunk() const noexcept { return rounded_up(std::max(chunk_rows, rows_at_once_), P::row_step); }
     // What the product reads of h, for all rows at once.
-    long operand_size() const noexcept { return whole(rows_at_once_, P::row_step) * padded(layout_.hidden_stride()); }
+    long operand_size() const noexcept { return rounded_up(rows_at_once_, P::row_step) * padded(layout_.hidden_stride()); }
 
     // Whether the first step's product with the hidden weights gives zeros: then it need not be computed.
     bool starts_from_zero() const noexcept {

@@ -16,12 +16,12 @@ constexpr long divided_up(long a, long b) noexcept { return (a + b - 1) / b; }
 constexpr long padded(long units) noexcept { return divided_up(units, 16) * 16 + 16; }
 
 // `count` rounded up to a multiple of `step`.
-constexpr long whole(long count, long step) noexcept { return divided_up(count, step) * step; }
+constexpr long rounded_up(long count, long step) noexcept { return divided_up(count, step) * step; }
 
 // The units of so many numbers, in whole steps of a product.
 template <class P>
 constexpr long depth_of(long numbers) noexcept {
-    return whole(divided_up(numbers, P::per_unit), P::depth_step);
+    return rounded_up(divided_up(numbers, P::per_unit), P::depth_step);
 }
 
 template <class Cell, class P>
