@@ -1,5 +1,7 @@
 """The recurrent layers beside torch.nn and others, on this machine; writes its tables into bench/RESULTS.md.
 
+There each instruction set has tables of its own.
+
     python -m bench.kernels [--only PATTERN] [--passes 2] [--quick] [--no-write] [--busy] [--json FILE]
 
 All candidates of a case take turns in this process, but those with spinning threads of their own come by themselves
@@ -30,6 +32,7 @@ from bench.kernels.rows import Effort, Job, Row
 from bench.kernels.tables import section
 from bench.results import BUSY, RESULTS, Load, machine, write_section
 from seqloom.files import write_json
+from seqloom.kernels import isa
 
 
 def main() -> None:
@@ -49,14 +52,14 @@ def main() -> None:
     for number in range(1, arguments.passes + 1):
         _say(f"pass {number} of {arguments.passes}")
         passes.append(_measure(chosen, effort))
-    text = section(passes, f"{_head(arguments, others)} {load.told()}")
+    text = section(isa(), passes, f"{_head(arguments, others)} {load.told()}")
     print(text)
     if arguments.json:
         plain = [_plain(each) for each in passes]
         write_json(arguments.json, {"machine": machine(), "others": others, "passes": plain})
     whole = len(chosen) == len(jobs) and not arguments.quick
     if whole and not arguments.no_write and (arguments.busy or load.share() <= BUSY):
-        write_section("bench.kernels", text)
+        write_section(f"bench.kernels {isa()}", text)
         _say(f"written into {RESULTS}")
     else:
         _say(f"not written into {RESULTS}. {load.told()}")

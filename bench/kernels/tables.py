@@ -19,13 +19,13 @@ CASES = (
 )
 
 
-def section(passes: Sequence[Pass], head: str) -> str:
-    """Summary, every case and the further rows; of several passes the one that flatters less, case by case."""
+def section(isa: str, passes: Sequence[Pass], head: str) -> str:
+    """Summary, every case and the further rows of one instruction set; of several passes the one that flatters less."""
     rows = [_worse_row(same) for same in zip(*(measured.rows for measured in passes), strict=True)]
     peak = max(measured.peak for measured in passes)
     return "\n".join(
         [
-            "## Recurrent layers beside torch.nn and others\n",
+            f"## Recurrent layers beside torch.nn and others: {isa}\n",
             paragraph(head),
             summary(passes),
             _peak(passes),

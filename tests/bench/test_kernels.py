@@ -86,7 +86,7 @@ def test_the_worse_pass_is_quoted():
     assert worse(low, high) is high
     other = a_pass()
     other.rows[0] = scan("RNN", "training", LARGE, 6.0, 3.0)
-    text = section([a_pass(), other], "head")
+    text = section("avx2", [a_pass(), other], "head")
     assert "| fp32 training | at least 3 | 4.5 | 2.00 | 1.41 | **1.41** | **no** | 2 cases |" in text
     assert "| (32, 10, 256, 256) | RNN | training | 6,000 | 3,000 (2.00) |" in text
 

@@ -117,3 +117,22 @@ def test_the_same_twice():
     first, second = problem.run(), problem.run()
     assert_equal(first, second)
     assert_equal(gradients(first, problem.leaves), gradients(second, problem.leaves))
+
+
+@cells
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_rows_beside_one_that_is_not_finite(name, nonlinearity, precision, isa):
+    """Rows that share a tile with infinity and NaN give what they give without them."""
+    size = (35, 6, 17, 33)
+    found = []
+    for bad in (False, True):
+        problem = problem_of(name, nonlinearity, size, torch.float32, precision)
+        if bad:
+            with torch.no_grad():
+                problem.input[7, 2, 3], problem.input[20, 1, 0] = torch.inf, torch.nan
+        results = problem.run(options=problem.options)
+        derivatives = gradients([results[0].square()], problem.leaves[: 1 + len(problem.state)])
+        others = [row for row in range(size[0]) if row not in (7, 20)]
+        found.append([each[others] for each in (*results, *derivatives)])
+        assert bad == (not all(each.isfinite().all() for each in (*results, *derivatives)))
+    assert_equal(found[1], found[0])

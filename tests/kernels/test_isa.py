@@ -67,3 +67,21 @@ def test_an_unknown_one_is_refused():
 @pytest.mark.skipif(len(_native.supported_isas()) == len(ISAS), reason="this machine supports every instruction set")
 def test_one_the_machine_lacks_is_refused():
     assert "is not supported by this machine; supported here: portable" in in_a_process(ISAS[-1])
+
+
+def test_the_stacks_of_signal_handlers_are_large_enough_for_the_tiles():
+    """A process that may use AMX's tiles needs more room where it handles a signal: others ask how much."""
+    code = (
+        "import faulthandler, threading, torch, seqloom\n"
+        "from seqloom import kernels\n"
+        "kernels.isa(); layer = seqloom.GRU(3, 5, precision='bfloat16')\n"
+        "faulthandler.enable()\n"
+        "import polars, tokenizers\n"
+        "print(polars.DataFrame({'a': [1, 2]}).lazy().select(polars.col('a').sum()).collect().item())\n"
+        "runs = [threading.Thread(target=lambda: print(layer(torch.ones(4, 2, 3))[0].shape)) for _ in range(3)]\n"
+        "for each in runs: each.start()\n"
+        "for each in runs: each.join()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split("\n")[0] == "3" and done.stdout.count("torch.Size([4, 2, 5])") == 3

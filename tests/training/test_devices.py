@@ -15,17 +15,31 @@ from seqloom.tasks.classify import ClassifySettings
 from seqloom.training import devices
 
 
-@pytest.mark.parametrize(("has", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_auto_is_what_the_processor_has(monkeypatch: pytest.MonkeyPatch, has: bool, precision: str) -> None:
-    monkeypatch.setattr(devices, "has_bf16", lambda: has)
+@pytest.mark.parametrize(("gains", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_what_the_processor_is_faster_with(
+    monkeypatch: pytest.MonkeyPatch, gains: bool, precision: str
+) -> None:
+    monkeypatch.setattr(devices, "gains_by_bf16", lambda: gains)
     assert devices.resolve(ClassifySettings()).precision == precision
     assert devices.resolve(ClassifySettings.parse({"precision": "fp32"})).precision == "fp32"
 
 
-@pytest.mark.parametrize("isa", ["avx2", "avx512", "avx512_bf16", "amx"])
-def test_which_instruction_sets_have_bf16(monkeypatch: pytest.MonkeyPatch, isa: str) -> None:
+@pytest.mark.parametrize(
+    ("isa", "processor", "has", "gains"),
+    [
+        ("avx512", "AMD EPYC", False, False),
+        ("avx512_bf16", "AMD EPYC", True, True),
+        ("avx512_bf16", "Intel(R) Xeon(R) Processor", True, False),
+        ("amx", "Intel(R) Xeon(R) Processor", True, True),
+    ],
+)
+def test_which_processors_gain_by_bf16(
+    monkeypatch: pytest.MonkeyPatch, isa: str, processor: str, has: bool, gains: bool
+) -> None:
     monkeypatch.setattr(kernels, "isa", lambda: isa)
-    assert devices.has_bf16() == (isa in ("avx512_bf16", "amx"))
+    monkeypatch.setattr(devices, "environment", lambda: {"machine": {"processor": processor}})
+    assert devices.has_bf16() == has
+    assert devices.gains_by_bf16() == gains
 
 
 def test_bf16_without_the_processor_for_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

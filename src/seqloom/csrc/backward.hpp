@@ -78,7 +78,8 @@ private:
         Real *bias, *extra;
         Shared(Arrays& arrays, const BackwardScan& scan) noexcept {
             const auto& layout = scan.layout_;
-            const long gate_row = padded(layout.gate_depth), rows = rounded_up(scan.chunk_, P::row_step) + P::row_step - 1;
+            const long gate_row = padded(layout.gate_depth),
+                       rows = rounded_up(scan.chunk_, P::row_step) + P::row_step - 1;
             const long pairs = P::per_unit == 1 ? 0 : depth_of<P>(scan.chunk_);
             arrays.take(hidden_gates, rows * gate_row);
             arrays.take(input_gates, split ? rows * gate_row : 0);
@@ -92,8 +93,12 @@ private:
             arrays.take(input_gate_pairs, split ? pairs * padded(layout.row) : 0);
             if (!split) input_gate_pairs = hidden_gate_pairs;
             for (auto& each : carry) arrays.take(each, scan.rows_at_once_ * padded(layout.blocks * width));
-            arrays.take(input_sums, scan.call_.d_input_weights == nullptr ? 0 : rounded_up(layout.inputs, P::row_step) * padded(layout.row));
-            arrays.take(hidden_sums, scan.call_.d_hidden_weights == nullptr ? 0 : rounded_up(layout.hidden, P::row_step) * padded(layout.row));
+            arrays.take(input_sums, scan.call_.d_input_weights == nullptr
+                                        ? 0
+                                        : rounded_up(layout.inputs, P::row_step) * padded(layout.row));
+            arrays.take(hidden_sums, scan.call_.d_hidden_weights == nullptr
+                                         ? 0
+                                         : rounded_up(layout.hidden, P::row_step) * padded(layout.row));
             arrays.take(bias, padded(layout.row));
             arrays.take(extra, layout.blocks * width);
         }
@@ -105,9 +110,9 @@ private:
         Row* table;
         Own(Arrays& arrays, const BackwardScan& scan) noexcept {
             arrays.take(sums, tile_rows_limit<P> * tile_vectors * width);
-            arrays.take(d_input, scan.call_.d_input.data == nullptr
-                                     ? 0
-                                     : rounded_up(scan.chunk_, P::row_step) * padded(scan.layout_.input_blocks * width));
+            arrays.take(d_input, scan.call_.d_input.data == nullptr ? 0
+                                                                    : rounded_up(scan.chunk_, P::row_step) *
+                                                                          padded(scan.layout_.input_blocks * width));
             arrays.take(table, scan.rows_at_once_);
         }
     };

@@ -56,7 +56,9 @@ private:
 
     long rows_of_chunk() const noexcept { return rounded_up(std::max(chunk_rows, rows_at_once_), P::row_step); }
     // What the product reads of h, for all rows at once.
-    long operand_size() const noexcept { return rounded_up(rows_at_once_, P::row_step) * padded(layout_.hidden_stride()); }
+    long operand_size() const noexcept {
+        return rounded_up(rows_at_once_, P::row_step) * padded(layout_.hidden_stride());
+    }
 
     // Whether the first step's product with the hidden weights gives zeros: then it need not be computed.
     bool starts_from_zero() const noexcept {

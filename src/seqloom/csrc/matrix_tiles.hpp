@@ -70,8 +70,7 @@ SEQLOOM_INLINE void squares(long depth, const std::uint32_t* a, long a_row, cons
         unroll<Count>([&](auto v) SEQLOOM_INLINE_LAMBDA {
             constexpr int columns = Blocks == 2 ? 6 + v : 5 + v % 3;
             load_tile<columns>(b + (First + v) * square, b_depth * unit);
-            unroll<Blocks>([&](auto r)
-                               SEQLOOM_INLINE_LAMBDA { multiply_tiles<r * Count + v, 4 + r, columns>(); });
+            unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA { multiply_tiles<r * Count + v, 4 + r, columns>(); });
         });
     }
     unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA {

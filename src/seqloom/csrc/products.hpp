@@ -186,7 +186,8 @@ inline Tile<P> tile_of(int steps, int vectors) noexcept {
     static constexpr auto table = []<int... v>(std::integer_sequence<int, v...>) {
         constexpr auto line = []<int vectors, int... s>(std::integer_sequence<int, s...>) {
             constexpr int limit = tile_rows<P>(vectors) / P::row_step;
-            return std::array<Tile<P>, most>{(s < limit ? tile_for<P, (s < limit ? s + 1 : 1), vectors>() : nullptr)...};
+            return std::array<Tile<P>, most>{
+                (s < limit ? tile_for<P, (s < limit ? s + 1 : 1), vectors>() : nullptr)...};
         };
         return std::array<std::array<Tile<P>, most>, tile_vectors>{
             line.template operator()<v + 1>(std::make_integer_sequence<int, most>{})...};
@@ -199,7 +200,8 @@ template <class P, typename Body>
 SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
     if (rows <= 0) return;
     constexpr long step = P::row_step;
-    const long limit = tile_rows<P>(vectors) / step, steps = (rows + step - 1) / step, tiles = (steps + limit - 1) / limit;
+    const long limit = tile_rows<P>(vectors) / step, steps = (rows + step - 1) / step,
+               tiles = (steps + limit - 1) / limit;
     const long least = steps / tiles, larger = steps % tiles;
     const Tile<P> small = tile_of<P>(static_cast<int>(least), vectors);
     const Tile<P> large = larger == 0 ? small : tile_of<P>(static_cast<int>(least) + 1, vectors);
