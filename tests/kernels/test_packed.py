@@ -161,13 +161,23 @@ def test_gone_with_any_of_the_tensors(which):
 
 
 def test_weights_made_for_inference():
-    """They have no counter of changes: packed at each call."""
+    """They have no counter of changes: all of them are looked at in each call."""
     with torch.inference_mode():
         layer, x = layer_and_input()
         before = layer(x)[0].clone()
         layer.weight_hh_l0.mul_(2)
         assert not torch.allclose(layer(x)[0], before, rtol=1e-3)
         assert_follows(layer, x)
+
+
+def test_weights_made_for_inference_are_kept_while_none_of_them_changes():
+    with torch.inference_mode():
+        weights = make("gru", features=40, hidden=70, dtype=torch.float32).weights
+        weights = Weights(*(each.detach().clone() for each in weights))
+        first = packed_weights("gru", "float32", weights, 1)
+        assert packed_weights("gru", "float32", weights, 1) is first
+        weights.hh[7, 7] += 0.5
+        assert packed_weights("gru", "float32", weights, 1) is not first
 
 
 def test_copies_and_pickles_of_layers():

@@ -14,7 +14,7 @@ from seqloom._native import Packed
 from seqloom.errors import SettingError, ShapeError
 from seqloom.kernels.interface import Weights
 
-__all__ = ["KINDS", "Kept", "isa", "kept_weights", "packed_weights", "stash_size"]
+__all__ = ["KINDS", "UNCOUNTED", "Kept", "isa", "kept_weights", "packed_weights", "stash_size"]
 
 KINDS: dict[tuple[str, str], str] = {
     ("elman", "tanh"): "elman-tanh",
@@ -53,7 +53,8 @@ class Kept:
         self.shapes = [None if each is None else each.shape for each in weights]
         self.dtype, self.inputs, self.hidden = weights.ih.dtype, weights.ih.shape[1], weights.hh.shape[1]
         few = weights.ih.numel() + weights.hh.numel() <= _FEW_WEIGHTS
-        self.whole_from = 0 if few else _MANY_STEPS  # beside so many steps of rows all weights are looked at
+        # Beside so many steps of rows all weights are looked at.
+        self.whole_from = 0 if few or seen[0] is UNCOUNTED else _MANY_STEPS
         self.packed, self.seen = packed, seen
 
     def fits(self, weights: Weights) -> bool:
@@ -68,6 +69,9 @@ class Kept:
 
 _Seen = tuple[tuple[int, int, int, int], tuple[int, int, int, int]]
 """Of each of the weights how often it has changed, and its address."""
+
+UNCOUNTED = (-1, -1, -1, -1)
+"""Seen of tensors made in inference mode: torch does not count their changes, so all of them are looked at always."""
 
 _kept: dict[Hashable, Kept] = {}
 
@@ -95,7 +99,7 @@ def packed_weights(kind: str, precision: str, weights: Weights, steps: int) -> P
 
     Kept are those of leaf tensors, until one of the tensors is gone. A change is seen by torch's counter of changes, or
     (after ``weight.data.mul_(2)``, which is not counted) by a checksum: of all weights, or of a sample if there is
-    little else to do.
+    little else to do. Of weights made in inference mode nothing is counted, and the checksum is of all of them.
 
     Args:
         kind: one of the values of ``KINDS``.
@@ -113,8 +117,8 @@ def packed_weights(kind: str, precision: str, weights: Weights, steps: int) -> P
         if each is not None and not (each.dtype is weights.ih.dtype and each.is_cpu):
             wanted, given = f"{weights.ih.dtype} on cpu", f"{each.dtype} on {each.device}"
             raise ShapeError(f"{name} must be {wanted}, as weight_ih is; given {given}")
-    if not all(each is None or (each.is_leaf and not each.is_inference()) for each in weights):
-        return _pack(kind, precision, weights)  # others are new at each call, or have no counter of changes
+    if not all(each is None or each.is_leaf for each in weights):
+        return _pack(kind, precision, weights)  # others are new at each call
     key = (kind, precision, isa(), *map(id, weights))
     seen = _look(weights)  # before the numbers are read: another thread may change them meanwhile
     packed = _pack(kind, precision, weights)
@@ -131,6 +135,9 @@ def _pack(kind: str, precision: str, weights: Weights) -> Packed:
 
 def _look(weights: Weights) -> _Seen:
     ih, hh, bias_ih, bias_hh = weights
+    if any(each is not None and each.is_inference() for each in weights):
+        first, second, third, fourth = (0 if each is None else each.data_ptr() for each in weights)
+        return UNCOUNTED, (first, second, third, fourth)
     if bias_ih is None or bias_hh is None:
         return (ih._version, hh._version, 0, 0), (ih.data_ptr(), hh.data_ptr(), 0, 0)
     versions = ih._version, hh._version, bias_ih._version, bias_hh._version
