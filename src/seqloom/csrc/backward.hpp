@@ -148,10 +148,12 @@ private:
         const Share share(layout_.row / width, member, members);
         for (long vector = share.first; vector < share.last; ++vector) {
             const long column = vector * width;
-            collect_rows(memory, started, &Shared::input_sums, column, call_.d_input_weights, layout_.inputs);
-            collect_rows(memory, started, &Shared::hidden_sums, column, call_.d_hidden_weights, layout_.hidden);
+            long places[width];  // to find one takes two divisions: as long as a row of the transposition
+            for (int lane = 0; lane < width; ++lane) places[lane] = layout_.place(column + lane);
+            collect_rows(memory, started, &Shared::input_sums, column, places, call_.d_input_weights, layout_.inputs);
+            collect_rows(memory, started, &Shared::hidden_sums, column, places, call_.d_hidden_weights, layout_.hidden);
             for (int lane = 0; lane < width; ++lane) {
-                const long place = layout_.place(column + lane);
+                const long place = places[lane];
                 if (place < 0) continue;
                 const bool apart = place / layout_.hidden == Cell::gate_with_extra_bias;
                 Real input_bias{}, extra{};
@@ -166,22 +168,25 @@ private:
         }
     }
 
-    void collect_rows(std::byte* memory, const char* started, Real* Shared::* sums, long column, Real* to,
-                      long features) const noexcept {
+    void collect_rows(std::byte* memory, const char* started, Real* Shared::* sums, long column,
+                      const long (&places)[width], Real* to, long features) const noexcept {
         if (to == nullptr) return;
-        const long stride = padded(layout_.row);
+        const long stride = padded(layout_.row), apart = static_cast<long>(shared_bytes_ / sizeof(Real));  // of teams
+        const Real* const first = shared_of(memory, 0).*sums + column;
         for (long feature = 0; feature < features; feature += width) {
             const int count = static_cast<int>(std::min<long>(width, features - feature));
-            V square[width] = {};
+            V square[width];
+            unroll<width>([&](auto n) SEQLOOM_INLINE_LAMBDA { square[n] = V{}; });
             for (int team = 0; team < plan_.teams; ++team) {
                 if (!started[team]) continue;
-                const Real* from = shared_of(memory, team).*sums + feature * stride + column;
-                for (int n = 0; n < count; ++n) square[n] += load(from + n * stride);
+                const Real* from = first + team * apart + feature * stride;
+                unroll<width>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+                    if (n < count) square[n] += load(from + n * stride);
+                });
             }
             transpose<Real>(square);
             for (int lane = 0; lane < width; ++lane) {
-                const long place = layout_.place(column + lane);
-                if (place >= 0) store_valid(to + place * features + feature, square[lane], count);
+                if (places[lane] >= 0) store_valid(to + places[lane] * features + feature, square[lane], count);
             }
         }
     }
