@@ -152,26 +152,35 @@ private:
             for (int lane = 0; lane < width; ++lane) places[lane] = layout_.place(column + lane);
             collect_rows(memory, started, &Shared::input_sums, column, places, call_.d_input_weights, layout_.inputs);
             collect_rows(memory, started, &Shared::hidden_sums, column, places, call_.d_hidden_weights, layout_.hidden);
-            for (int lane = 0; lane < width; ++lane) {
-                const long place = places[lane];
-                if (place < 0) continue;
-                const bool apart = place / layout_.hidden == Cell::gate_with_extra_bias;
-                Real input_bias{}, extra{};
-                for (int team = 0; team < plan_.teams; ++team) {
-                    const Shared of = shared_of(memory, team);
-                    input_bias += of.bias[column + lane];
-                    if (apart) extra += of.extra[place % layout_.hidden];
-                }
-                if (call_.d_input_bias != nullptr) call_.d_input_bias[place] = input_bias;
-                if (call_.d_hidden_bias != nullptr) call_.d_hidden_bias[place] = apart ? extra : input_bias;
-            }
+            collect_biases(memory, column, places);
+        }
+    }
+
+    // Numbers from where a team's array begins to where the next team's does.
+    long between_teams() const noexcept { return static_cast<long>(shared_bytes_ / sizeof(Real)); }
+
+    void collect_biases(std::byte* memory, long column, const long (&places)[width]) const noexcept {
+        const Shared first = shared_of(memory, 0);
+        const auto sum = [&](const Real* from) {
+            Real all{};
+            for (int team = 0; team < plan_.teams; ++team) all += from[team * between_teams()];
+            return all;
+        };
+        for (int lane = 0; lane < width; ++lane) {
+            const long place = places[lane], unit = place - Cell::gate_with_extra_bias * layout_.hidden;
+            if (place < 0) continue;
+            const bool apart = Cell::gate_with_extra_bias >= 0 && unit >= 0 && unit < layout_.hidden;
+            const Real input_bias = sum(first.bias + column + lane);
+            if (call_.d_input_bias != nullptr) call_.d_input_bias[place] = input_bias;
+            if (call_.d_hidden_bias != nullptr)
+                call_.d_hidden_bias[place] = apart ? sum(first.extra + unit) : input_bias;
         }
     }
 
     void collect_rows(std::byte* memory, const char* started, Real* Shared::* sums, long column,
                       const long (&places)[width], Real* to, long features) const noexcept {
         if (to == nullptr) return;
-        const long stride = padded(layout_.row), apart = static_cast<long>(shared_bytes_ / sizeof(Real));  // of teams
+        const long stride = padded(layout_.row);
         const Real* const first = shared_of(memory, 0).*sums + column;
         for (long feature = 0; feature < features; feature += width) {
             const int count = static_cast<int>(std::min<long>(width, features - feature));
@@ -179,7 +188,7 @@ private:
             unroll<width>([&](auto n) SEQLOOM_INLINE_LAMBDA { square[n] = V{}; });
             for (int team = 0; team < plan_.teams; ++team) {
                 if (!started[team]) continue;
-                const Real* from = first + team * apart + feature * stride;
+                const Real* from = first + team * between_teams() + feature * stride;
                 unroll<width>([&](auto n) SEQLOOM_INLINE_LAMBDA {
                     if (n < count) square[n] += load(from + n * stride);
                 });
