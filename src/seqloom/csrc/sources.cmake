@@ -40,7 +40,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_CXX_COMPILE
   seqloom_target(avx2 -mavx2 -mfma)
   seqloom_target(avx512 ${avx512})
   seqloom_target(avx512_bf16 ${avx512} -mavx512bf16)
-  seqloom_target(amx ${avx512} -mavx512bf16 -mamx-tile -mamx-bf16)
-  target_compile_definitions(seqloom_core PRIVATE SEQLOOM_HAS_AVX2 SEQLOOM_HAS_AVX512 SEQLOOM_HAS_AVX512_BF16
-                                                  SEQLOOM_HAS_AMX)
+  target_compile_definitions(seqloom_core PRIVATE SEQLOOM_HAS_AVX2 SEQLOOM_HAS_AVX512 SEQLOOM_HAS_AVX512_BF16)
+  include(CheckCXXCompilerFlag)
+  check_cxx_compiler_flag(-mamx-bf16 compiles_amx)  # GCC from 11, Clang from 12
+  if(compiles_amx)
+    seqloom_target(amx ${avx512} -mavx512bf16 -mamx-tile -mamx-bf16)
+    target_compile_definitions(seqloom_core PRIVATE SEQLOOM_HAS_AMX)
+  endif()
 endif()
