@@ -57,6 +57,8 @@ public:
 private:
     static constexpr int width = lanes<Real>;
     static constexpr int gates = Cell::gates;
+    // Whether the weights' gradients read the operand by features, each beside the pairs of rows it has.
+    static constexpr bool by_features = P::row_step > 1;
     static constexpr bool split = Cell::gate_with_extra_bias >= 0;  // two gradients of one gate, one for each side
     static constexpr long chunk_rows = 256;      // about so many rows of gates before the products with them
     static constexpr double far_from = 4 << 20;  // bytes that are more than a second cache may hold
@@ -117,10 +119,11 @@ private:
         }
     };
 
-    // Of `features` beside `pairs`: rows of a product that goes in steps of rows are features, else they are pairs.
+    // Of all `features` beside so many pairs of rows.
     long pairs_size(long pairs, long features) const noexcept {
-        return P::row_step > 1 ? features * padded(pairs) : pairs * padded(features);
+        return by_features ? features * feature_row() : pairs * padded(features);
     }
+    long feature_row() const noexcept { return padded(depth_of<P>(chunk_)); }
 
     Shared shared_of(std::byte* memory, int team) const noexcept {
         Arrays arrays(memory + team * shared_bytes_);

@@ -265,9 +265,6 @@ private:
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA { d_state[n] += handed_on[n]; });
     }
 
-    // Whether the weights' gradients read the operand by features, each beside the pairs of rows it has.
-    static constexpr bool by_features = P::row_step > 1;
-
     // --- the products of a chunk ------------------------------------------------------------------------------------
 
     // In backward_products.hpp.

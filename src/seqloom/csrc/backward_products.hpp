@@ -45,7 +45,7 @@ void BackwardScan<Cell, P>::Member::weight_gradients(long strip, long depth, lon
         for (long r = rows; far && r < 2 * rows; ++r) fetch(to + r * sums_row(), vectors * width);  // the next tile's
         const Real* start = started_ ? to : nullptr;
         if constexpr (by_features) {
-            const long row = padded(depth_of<P>(whole.chunk_));
+            const long row = whole.feature_row();
             product(depth, values + first * row, row, 1, gradients + column, gradients_row, to, sums_row(), start,
                     sums_row(), nullptr);
         } else {
@@ -140,7 +140,7 @@ void BackwardScan<Cell, P>::Member::pair_rows(long filled, long depth) noexcept 
 template <class Cell, class P>
 void BackwardScan<Cell, P>::Member::pair_columns(const Real* from, long from_row, long blocks, long filled, long depth,
                                                  Unit* to) const noexcept {
-    const long to_row = padded(depth_of<P>(whole.chunk_));
+    const long to_row = whole.feature_row();
     const Share squares(depth / width, member, members);
     for (long first = squares.first * width; first < squares.last * width; first += width) {
         for (long block = 0; block < blocks; ++block) {

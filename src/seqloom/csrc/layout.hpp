@@ -117,7 +117,7 @@ struct Layout {
         const bool near = P::row_step > 1 ? forward_bytes() <= second_cache : small();
         return near ? nullptr : panel;
     }
-    static constexpr std::size_t second_cache = 5 << 18;  // bytes, of 2 MiB
+    static constexpr std::size_t second_cache = 5 << 18;  // bytes that one of 2 MiB keeps beside all else
 };
 
 // Exchanges rows and columns of a square of vectors (Eklundh's exchanges of ever larger squares).
