@@ -153,8 +153,7 @@ private:
             for (long block = layout().first_block(panel); block < layout().last_block(panel); ++block) {
                 const long column = (block - layout().first_block(panel)) * gates * width;
                 const Real *of_block = sums + column, *inputs = projected(panel) + offset * sums_row + column;
-                if (whole.plain_) finish<true>(block, first, rows, of_block, sums_row, inputs);
-                else finish<false>(block, first, rows, of_block, sums_row, inputs);
+                finish(block, first, rows, of_block, sums_row, inputs);
             }
         };
         const Unit* operand = s == 0 ? own.start : shared.operand[current_];
@@ -201,29 +200,63 @@ private:
     }
 
     // The pointwise rule for one block of units of a tile's rows.
-    template <bool plain>
     void finish(long block, long first, long rows, const Real* sums, long sums_row, const Real* inputs) noexcept {
-        const int valid = layout().valid(block);
+        if (whole.plain_ && layout().valid(block) == width)
+            finish_rows<true>(block, first, rows, sums, sums_row, inputs);
+        else finish_rows<false>(block, first, rows, sums, sums_row, inputs);
+    }
+
+    // `whole_and_plain`: all units of the block are there, and nothing but the cell's own rule is asked for.
+    template <bool whole_and_plain>
+    SEQLOOM_INLINE void finish_rows(long block, long first, long rows, const Real* sums, long sums_row,
+                                    const Real* inputs) noexcept {
+        const int valid = whole_and_plain ? width : layout().valid(block);
         const V extra = load(layout().extra_bias(whole.packed_) + block * width);
         const auto there = valid_lanes<Real>(valid);
-        for (long r = 0; r < rows; ++r) {
-            const long i = first + r;
+        const Written to = written(block, first);
+        const bool keeps_h = whole.keeps_h_;
+        inputs += first * sums_row;
+        for (long r = 0; r < rows; ++r, sums += sums_row, inputs += sums_row) {
             V sum[gates], input[gates], state[Cell::states] = {}, stashed[Cell::stashed + 1];
             unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
-                sum[g] = load(sums + r * sums_row + g * valid);
-                input[g] = load(inputs + i * sums_row + g * valid);
-                if (valid < width) {  // beyond them stands the next gate; beyond H all stays zero
+                sum[g] = load(sums + g * valid);
+                input[g] = load(inputs + g * valid);
+                if (!whole_and_plain) {  // beyond them stands the next gate; beyond H all stays zero
                     sum[g] = there ? sum[g] : V{};
                     input[g] = there ? input[g] : V{};
                 }
             });
             unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-                if (n > 0 || whole.keeps_h_) state[n] = load(this->state(n, block, i));
+                if (n > 0 || keeps_h) state[n] = load(to.state[n] + r * width);
             });
-            if constexpr (plain) Cell::forward(sum, input, extra, state, stashed);
-            else advance(own.table[i].zone + now_.zone + block * width, valid, sum, input, extra, state, stashed);
-            keep<plain>(own.table[i], i, block, valid, state, stashed);
+            if constexpr (whole_and_plain) Cell::forward(sum, input, extra, state, stashed);
+            else advance(to.table[r].zone + now_.zone + block * width, valid, sum, input, extra, state, stashed);
+            keep<whole_and_plain>(to, first, r, block, valid, state, stashed);
         }
+    }
+
+    // Where a block of units of a tile's rows is written. Held beside the loop over rows: the compiler must take what is
+    // written there for anything that is read from memory.
+    struct Written {
+        const Row* table;
+        long output, stash;  // from where the row's first step was
+        Real* state[2];
+        typename P::Element* operand;
+        long operand_row;  // elements
+        bool output_past, stash_past;
+    };
+    Written written(long block, long first) const noexcept {
+        Written to;
+        to.table = own.table + first;
+        to.output = now_.output + block * width;
+        to.stash = now_.stash + block * width * layout().stash_vectors;
+        for (int n = 0; n < Cell::states; ++n) to.state[n] = state(n, block, first);
+        to.operand_row = operand_row() * P::per_unit;
+        to.operand =
+            reinterpret_cast<typename P::Element*>(shared.operand[current_ ^ 1]) + first * to.operand_row + block * width;
+        to.output_past = whole.output_past_caches_;
+        to.stash_past = whole.stash_past_caches_;
+        return to;
     }
 
     SEQLOOM_INLINE void advance(long zone, int valid, const V (&sum)[gates], const V (&input)[gates], V extra,
@@ -238,25 +271,27 @@ private:
         });
     }
 
-    template <bool plain>
-    SEQLOOM_INLINE void keep(const Row& at, long i, long block, int valid, const V (&state)[Cell::states],
-                             const V (&stashed)[Cell::stashed + 1]) noexcept {
-        const long unit = block * width;
-        if (whole.output_past_caches_) stream(at.output + now_.output + unit, state[0]);
-        else store_valid(at.output + now_.output + unit, state[0], valid);
-        if (!plain && at.steps != nullptr) store_valid(at.steps + now_.output + unit, state[Cell::states - 1], valid);
+    template <bool whole_and_plain>
+    SEQLOOM_INLINE void keep(const Written& to, long first, long r, long block, int valid,
+                             const V (&state)[Cell::states], const V (&stashed)[Cell::stashed + 1]) const noexcept {
+        const Row& at = to.table[r];
+        if (to.output_past) stream(at.output + to.output, state[0]);
+        else store_valid(at.output + to.output, state[0], valid);
+        if (!whole_and_plain && at.steps != nullptr)
+            store_valid(at.steps + to.output, state[Cell::states - 1], valid);
         if (at.stash != nullptr) {
-            Real* to = at.stash + now_.stash + unit * layout().stash_vectors;
-            unroll<Cell::stashed>([&](auto n) SEQLOOM_INLINE_LAMBDA { put_away(to + n * width, stashed[n]); });
-            if constexpr (Cell::states > 1) put_away(to + Cell::stashed * width, state[1]);
+            Real* const stash = at.stash + to.stash;
+            unroll<Cell::stashed>(
+                [&](auto n) SEQLOOM_INLINE_LAMBDA { put_away(stash + n * width, stashed[n], to.stash_past); });
+            if constexpr (Cell::states > 1) put_away(stash + Cell::stashed * width, state[1], to.stash_past);
         }
-        const bool fresh = !plain && fresh_after(i);
+        const bool fresh = !whole_and_plain && fresh_after(first + r);
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-            if (n > 0 || whole.keeps_h_) store(this->state(n, block, i), fresh ? V{} : state[n]);
+            if (n > 0 || whole.keeps_h_) store(to.state[n] + r * width, fresh ? V{} : state[n]);
         });
         V h = fresh ? V{} : state[0];
-        if (!plain && at.mask != nullptr) h *= load_valid(at.mask + unit, valid);
-        put(shared.operand[current_ ^ 1], i, unit, h);
+        if (!whole_and_plain && at.mask != nullptr) h *= load_valid(at.mask + block * width, valid);
+        P::put(to.operand + r * to.operand_row, h);
     }
 
     // The states after each row's last step.
@@ -277,8 +312,8 @@ private:
     }
 
     // What is too much for any cache goes past them all: else each line would be read before it is written.
-    SEQLOOM_INLINE void put_away(Real* to, V v) const noexcept {
-        if (whole.stash_past_caches_) stream(to, v);
+    static SEQLOOM_INLINE void put_away(Real* to, V v, bool past) noexcept {
+        if (past) stream(to, v);
         else store(to, v);
     }
 
