@@ -75,6 +75,7 @@ private:
         Real *inputs, *hiddens;            // what those gates were computed from
         Unit *input_pairs, *hidden_pairs;  // for units of two numbers: rows beside rows
         Unit *input_gate_pairs, *hidden_gate_pairs;
+        Unit *input_tiles, *hidden_tiles;  // what the gates were computed from, as the weights' gradients read it
         Real* carry[2];                  // gradients of the states before the step that was computed last
         Real *input_sums, *hidden_sums;  // gradients of the weights, features by gates
         Real *bias, *extra;
@@ -94,6 +95,9 @@ private:
             arrays.take(hidden_gate_pairs, pairs * padded(layout.row));
             arrays.take(input_gate_pairs, split ? pairs * padded(layout.row) : 0);
             if (!split) input_gate_pairs = hidden_gate_pairs;
+            const long tiles_row = scan.in_tiles() ? scan.feature_row() : 0;
+            arrays.take(input_tiles, layout.inputs * tiles_row);
+            arrays.take(hidden_tiles, layout.hidden * tiles_row);
             for (auto& each : carry) arrays.take(each, scan.rows_at_once_ * padded(layout.blocks * width));
             arrays.take(input_sums, scan.call_.d_input_weights == nullptr
                                         ? 0
@@ -109,16 +113,20 @@ private:
     struct Own {        // of a member
         Real* sums;     // of a tile
         Real* d_input;  // of a chunk
+        Unit* strip;    // of a chunk's gates, for the weights' gradients
         Row* table;
         Own(Arrays& arrays, const BackwardScan& scan) noexcept {
             arrays.take(sums, tile_rows_limit<P> * tile_vectors * width);
             arrays.take(d_input, scan.call_.d_input.data == nullptr ? 0
                                                                     : rounded_up(scan.chunk_, P::row_step) *
                                                                           padded(scan.layout_.input_blocks * width));
+            arrays.take(strip, scan.in_tiles() ? scan.feature_row() * tile_vectors * width : 0);
             arrays.take(table, scan.rows_at_once_);
         }
     };
 
+    // Whether what the weights' gradients read is laid side by side first: where the rows of it are long.
+    bool in_tiles() const noexcept { return !by_features && wants_weights_ && !layout_.small(); }
     // Of all `features` beside so many pairs of rows.
     long pairs_size(long pairs, long features) const noexcept {
         return by_features ? features * feature_row() : pairs * padded(features);

@@ -269,13 +269,20 @@ private:
 
     // In backward_products.hpp.
     void finish_chunk(long newest, long oldest, long filled) noexcept;
+    void lay_in_tiles(const Unit* values, long values_row, long features, long depth, Unit* to) const noexcept;
+    void take_strip(long strip, long depth, const Unit* gradients) const noexcept;
     void weight_gradients(long strip, long depth, long features, const Unit* values, long values_row,
-                          const Unit* gradients, Real* sums) const noexcept;
+                          const Unit* tiles, const Unit* gradients, Real* sums) const noexcept;
     void input_gradients(long newest, long oldest, long filled) noexcept;
     void gather_rows(long newest, long oldest) noexcept;
     void pair_rows(long filled, long depth) noexcept;
     void pair_columns(const Real* from, long from_row, long blocks, long filled, long depth, Unit* to) const noexcept;
 
+    // Vectors of gates in this strip of the weights' gradients, and from one row of the chunk's gates to the next.
+    int strip_vectors(long strip) const noexcept {
+        return static_cast<int>(std::min<long>(tile_vectors, layout().row / width - strip * tile_vectors));
+    }
+    long gradients_row() const noexcept { return P::per_unit == 1 ? gate_row() : sums_row(); }
     const Unit* inputs_operand() const noexcept { return operand(shared.inputs, shared.input_pairs); }
     const Unit* hiddens_operand() const noexcept { return operand(shared.hiddens, shared.hidden_pairs); }
     const Unit* input_gates_operand() const noexcept {

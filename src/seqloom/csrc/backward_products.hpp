@@ -18,40 +18,70 @@ void BackwardScan<Cell, P>::Member::finish_chunk(long newest, long oldest, long 
         pair_rows(filled, depth);
     }
     meet();
+    if (whole.in_tiles()) {
+        lay_in_tiles(inputs_operand(), input_row(), layout().inputs, depth, shared.input_tiles);
+        lay_in_tiles(hiddens_operand(), state_row(), layout().hidden, depth, shared.hidden_tiles);
+        meet();
+    }
     const Share strips = Share(divided_up(layout().row / width, tile_vectors), member, members);
     for (long strip = strips.first; strip < strips.last; ++strip) {
-        if (whole.call_.d_input_weights != nullptr) {
-            weight_gradients(strip, depth, layout().inputs, inputs_operand(), input_row(), input_gates_operand(),
-                             shared.input_sums);
+        const bool of_input = whole.call_.d_input_weights != nullptr;
+        if (of_input) {
+            take_strip(strip, depth, input_gates_operand());
+            weight_gradients(strip, depth, layout().inputs, inputs_operand(), input_row(), shared.input_tiles,
+                             input_gates_operand(), shared.input_sums);
         }
         if (whole.call_.d_hidden_weights != nullptr) {
-            weight_gradients(strip, depth, layout().hidden, hiddens_operand(), state_row(), hidden_gates_operand(),
-                             shared.hidden_sums);
+            if (split || !of_input) take_strip(strip, depth, hidden_gates_operand());
+            weight_gradients(strip, depth, layout().hidden, hiddens_operand(), state_row(), shared.hidden_tiles,
+                             hidden_gates_operand(), shared.hidden_sums);
         }
     }
     started_ = true;
 }
 
+// The values that the weights' gradients are computed from, tile by tile: [first feature of a tile][depth][feature of
+// the tile]. A tile that reads them from rows of all features comes to another page with every few units of depth.
+template <class Cell, class P>
+void BackwardScan<Cell, P>::Member::lay_in_tiles(const Unit* values, long values_row, long features, long depth,
+                                                 Unit* to) const noexcept {
+    for_tiles<P>(features, tile_vectors, [&](long first, long rows, Tile<P>, long number) {
+        if (number % members != member) return;
+        const Unit* from = values + first;
+        Unit* at = to + first * whole.feature_row();
+        // What is too much in a vector is overwritten with the next units of depth; behind the last one there is room.
+        for (long d = 0; d < depth; ++d, from += values_row, at += rows) store(at, load(from));
+    });
+}
+
+// The gates of a strip side by side, for the same reason.
+template <class Cell, class P>
+void BackwardScan<Cell, P>::Member::take_strip(long strip, long depth, const Unit* gradients) const noexcept {
+    if (!whole.in_tiles()) return;
+    const long numbers = strip_vectors(strip) * width;
+    gradients += strip * tile_vectors * width;
+    for (long d = 0; d < depth; ++d) copy(gradients + d * gradients_row(), numbers, own.strip + d * numbers);
+}
+
 template <class Cell, class P>
 void BackwardScan<Cell, P>::Member::weight_gradients(long strip, long depth, long features, const Unit* values,
-                                                     long values_row, const Unit* gradients,
+                                                     long values_row, const Unit* tiles, const Unit* gradients,
                                                      Real* sums) const noexcept {
-    const long column = strip * tile_vectors * width;
-    const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().row / width - strip * tile_vectors));
-    const long gradients_row = P::per_unit == 1 ? gate_row() : sums_row();
-    const bool far = started_ && !layout().small();
-    for_tiles<P>(features, vectors, [&](long first, long rows, Tile<P> product, long) {
+    const bool in_tiles = whole.in_tiles(), far = started_ && !layout().small();
+    const long feature_row = whole.feature_row(), column = strip * tile_vectors * width;
+    const int vectors = strip_vectors(strip);
+    const Unit* const columns = in_tiles ? own.strip : gradients + column;
+    const long columns_row = in_tiles ? vectors * width : gradients_row();
+    for_tiles_of<P>(features, tile_vectors, vectors, [&](long first, long rows, Tile<P> product, long) {
         Real* to = sums + column + first * sums_row();
         for (long r = rows; far && r < 2 * rows; ++r) fetch(to + r * sums_row(), vectors * width);  // the next tile's
-        const Real* start = started_ ? to : nullptr;
-        if constexpr (by_features) {
-            const long row = whole.feature_row();
-            product(depth, values + first * row, row, 1, gradients + column, gradients_row, to, sums_row(), start,
-                    sums_row(), nullptr);
-        } else {
-            product(depth, values + first, 1, values_row, gradients + column, gradients_row, to, sums_row(), start,
-                    sums_row(), nullptr);
-        }
+        const auto multiply = [&](const Unit* from, long row, long unit) {
+            product(depth, from, row, unit, columns, columns_row, to, sums_row(), started_ ? to : nullptr, sums_row(),
+                    nullptr);
+        };
+        if (in_tiles) multiply(tiles + first * feature_row, 1, rows);
+        else if (by_features) multiply(values + first * feature_row, feature_row, 1);
+        else multiply(values + first, 1, values_row);
     });
 }
 

@@ -30,7 +30,10 @@ public:
         plan_ = plan(call.threads, call.batch, call.time, step * time + inputs);
         const auto stash_bytes = layout_.stash_size(call.batch, call.time) * sizeof(Real);
         stash_past_caches_ = stash_bytes > past_caches_from && is_aligned(call.stash);
-        output_past_caches_ = past_caches(call.output, call, sizes.hidden);
+        // Half a line that waits for its other half, of the next panel, is written by itself: that takes longer than to
+        // read the line first.
+        constexpr bool whole_lines = Layout<Cell, P>::panel_blocks * vector_bytes % 64 == 0;
+        output_past_caches_ = whole_lines && past_caches(call.output, call, sizes.hidden);
     }
 
     void run() {

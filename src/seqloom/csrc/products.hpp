@@ -196,11 +196,12 @@ inline Tile<P> tile_of(int steps, int vectors) noexcept {
 }
 
 // Calls body(first, rows, tile, number) for tiles that cover `rows` rows evenly: 32 rows in sixes are 6, 6, 5, 5, 5, 5.
+// The tiles have the rows that those of `widest` vectors have, and `vectors`, which may be fewer.
 template <class P, typename Body>
-SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
+SEQLOOM_INLINE void for_tiles_of(long rows, int widest, int vectors, Body&& body) noexcept {
     if (rows <= 0) return;
     constexpr long step = P::row_step;
-    const long limit = tile_rows<P>(vectors) / step, steps = (rows + step - 1) / step,
+    const long limit = tile_rows<P>(widest) / step, steps = (rows + step - 1) / step,
                tiles = (steps + limit - 1) / limit;
     const long least = steps / tiles, larger = steps % tiles;
     const Tile<P> small = tile_of<P>(static_cast<int>(least), vectors);
@@ -211,6 +212,11 @@ SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
         body(first, count, n < larger ? large : small, n);
         first += count;
     }
+}
+
+template <class P, typename Body>
+SEQLOOM_INLINE void for_tiles(long rows, int vectors, Body&& body) noexcept {
+    for_tiles_of<P>(rows, vectors, vectors, body);
 }
 
 // What a panel's tile of this number asks for ahead, of the `next` panel (null: nothing): one of the panel's vectors

@@ -57,6 +57,25 @@ SEQLOOM_INLINE Vec<T> splat(T value) noexcept {
     return value - Vec<T>{};  // exact for every value, and no addition is left of it
 }
 
+// Calls body(integral_constant 0), ..., body(integral_constant N - 1) as straight code: GCC keeps arrays of vectors in
+// registers only where no loop is left.
+template <int N, typename Body>
+SEQLOOM_INLINE void unroll(Body&& body) noexcept {
+    [&]<int... n>(std::integer_sequence<int, n...>)
+        SEQLOOM_INLINE_LAMBDA { (body(std::integral_constant<int, n>{}), ...); }(std::make_integer_sequence<int, N>{});
+}
+
+// All ones in the first `valid` lanes.
+template <typename T>
+SEQLOOM_INLINE auto valid_lanes(int valid) noexcept {
+    Vec<Integer<T>> index;
+    unroll<lanes<T>>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+        constexpr int lane = n;
+        index[lane] = lane;
+    });
+    return index < (Vec<Integer<T>>{} + static_cast<Integer<T>>(valid));
+}
+
 // [lanes<T>] values at any alignment.
 template <typename T>
 SEQLOOM_INLINE Vec<T> load(const T* from) noexcept {
@@ -107,6 +126,9 @@ SEQLOOM_INLINE Vec<T> load_part(const T* from, int count) noexcept {
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1u), from);
     else return (Vec<T>)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1u), from);
+#elif defined(__AVX2__)
+    if constexpr (sizeof(T) == 4) return (Vec<T>)_mm256_maskload_ps((const float*)from, (__m256i)valid_lanes<T>(count));
+    else return (Vec<T>)_mm256_maskload_pd((const double*)from, (__m256i)valid_lanes<T>(count));
 #else
     Vec<T> v{};
     std::memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(T));
@@ -119,6 +141,23 @@ SEQLOOM_INLINE void store_part(T* to, Vec<T> v, int count) noexcept {
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1u), (__m512)v);
     else _mm512_mask_storeu_pd(to, (__mmask8)((1u << count) - 1u), (__m512d)v);
+#elif defined(__AVX2__)
+    // Halves of what is left, each a store of its own: a masked one takes tens of cycles on some processors.
+    const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
+    auto* at = reinterpret_cast<char*>(to);
+    if (bytes == sizeof v) return store(to, v);
+    __m128 rest = _mm256_castps256_ps128((__m256)v);
+    if ((bytes & 16) != 0) {
+        std::memcpy(at, &rest, 16);
+        rest = _mm256_extractf128_ps((__m256)v, 1);
+    }
+    at += bytes & 16;
+    if ((bytes & 8) != 0) {
+        std::memcpy(at, &rest, 8);
+        rest = _mm_movehl_ps(rest, rest);
+    }
+    at += bytes & 8;
+    if ((bytes & 4) != 0) std::memcpy(at, &rest, 4);
 #else
     std::memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(T));
 #endif
@@ -144,14 +183,6 @@ SEQLOOM_INLINE V fma(V a, V b, V c) noexcept {
 #else
     return a * b + c;
 #endif
-}
-
-// Calls body(integral_constant 0), ..., body(integral_constant N - 1) as straight code: GCC keeps arrays of vectors in
-// registers only where no loop is left.
-template <int N, typename Body>
-SEQLOOM_INLINE void unroll(Body&& body) noexcept {
-    [&]<int... n>(std::integer_sequence<int, n...>)
-        SEQLOOM_INLINE_LAMBDA { (body(std::integral_constant<int, n>{}), ...); }(std::make_integer_sequence<int, N>{});
 }
 
 }  // namespace seqloom::SEQLOOM_TARGET

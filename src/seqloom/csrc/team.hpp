@@ -161,17 +161,6 @@ void put_zeros(T* to, long count, bool past) noexcept {
     for (long n = 0; n < count; n += lanes<T>) stream(to + n, Vec<T>{});
 }
 
-// All ones in the first `valid` lanes.
-template <typename T>
-SEQLOOM_INLINE auto valid_lanes(int valid) noexcept {
-    Vec<Integer<T>> index;
-    unroll<lanes<T>>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-        constexpr int lane = n;
-        index[lane] = lane;
-    });
-    return index < (Vec<Integer<T>>{} + static_cast<Integer<T>>(valid));
-}
-
 // kept * before + (1 - kept) * after: exactly one of them where kept is 0 or 1.
 template <typename V>
 SEQLOOM_INLINE V blend(V kept, V before, V after) noexcept {
