@@ -125,8 +125,10 @@ private:
         }
     };
 
-    // Whether what the weights' gradients read is laid side by side first: where the rows of it are long.
-    bool in_tiles() const noexcept { return !by_features && wants_weights_ && !layout_.small(); }
+    // Whether what the weights' gradients read is laid side by side first: where its rows are long, and many.
+    bool in_tiles() const noexcept {
+        return !by_features && wants_weights_ && !layout_.small() && rows_->most() * call_.time >= 64;
+    }
     // Of all `features` beside so many pairs of rows.
     long pairs_size(long pairs, long features) const noexcept {
         return by_features ? features * feature_row() : pairs * padded(features);
@@ -193,8 +195,8 @@ private:
         if (to == nullptr) return;
         const long stride = padded(layout_.row);
         const Real* const first = shared_of(memory, 0).*sums + column;
-        for (long feature = 0; feature < features; feature += width) {
-            const int count = static_cast<int>(std::min<long>(width, features - feature));
+        // `count` of a square's features are there; all of them in all squares but the last.
+        const auto collect_square = [&](long feature, auto count) SEQLOOM_INLINE_LAMBDA {
             V square[width];
             unroll<width>([&](auto n) SEQLOOM_INLINE_LAMBDA { square[n] = V{}; });
             for (int team = 0; team < plan_.teams; ++team) {
@@ -208,7 +210,11 @@ private:
             for (int lane = 0; lane < width; ++lane) {
                 if (places[lane] >= 0) store_valid(to + places[lane] * features + feature, square[lane], count);
             }
-        }
+        };
+        long feature = 0;
+        for (; feature + width <= features; feature += width)
+            collect_square(feature, std::integral_constant<int, width>{});
+        if (feature < features) collect_square(feature, static_cast<int>(features - feature));
     }
 
     class Member;

@@ -57,12 +57,12 @@ private:
     long state_row() const noexcept { return padded(layout().blocks * width); }
     long input_row() const noexcept { return padded(layout().input_blocks * width); }
     long sums_row() const noexcept { return padded(layout().row); }
-    long column_panels() const noexcept { return divided_up(layout().blocks, tile_vectors); }
+    long column_panels() const noexcept { return divided_up(layout().blocks, column_vectors); }
     Share panels() const noexcept { return Share(column_panels(), member, members); }
     Share blocks() const noexcept {
         Share share = panels();
-        share.first *= tile_vectors;
-        share.last = std::min(layout().blocks, share.last * tile_vectors);
+        share.first *= column_vectors;
+        share.last = std::min(layout().blocks, share.last * column_vectors);
         return share;
     }
     void meet() const noexcept {
@@ -135,25 +135,35 @@ private:
         for (long i = 0; i < count_after; ++i) move_back(own.table[i], rows_[i], s);
         for (long i = count_after; i < count; ++i) own.table[i] = place(rows_[i]);
         const Share share = panels();
-        for (long panel = share.first; panel < share.last; ++panel) {
-            const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().blocks - panel * tile_vectors));
+        const int at_once = count_after <= 3 ? panels_at_once<P>(count_after, column_vectors) : 1;
+        const long full = std::min(share.last, layout().blocks / column_vectors), depth = layout().gate_depth;
+        for (long panel = share.first, taken; panel < share.last; panel += taken) {
+            taken = panel + at_once <= full ? at_once : 1;
             const auto* weights = layout().hidden_columns(whole.packed_, panel);
-            const auto* next = layout().far_panel(
-                layout().hidden_columns(whole.packed_, panel + 1 < share.last ? panel + 1 : share.first));
-            const long depth = layout().gate_depth;
+            const int vectors =
+                taken * static_cast<int>(std::min<long>(column_vectors, layout().blocks - panel * column_vectors));
             const auto rule = [&](long first, long rows) {
                 for (int n = 0; n < vectors; ++n)
-                    pointwise(panel * tile_vectors + n, first, rows, offset, own.sums + n * width, vectors * width);
+                    pointwise(panel * column_vectors + n, first, rows, offset, own.sums + n * width, vectors * width);
             };
-            for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long number) {
-                product(depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width, own.sums,
-                        vectors * width, nullptr, 0, ahead_of<P>(next, depth, vectors, number));
-                rule(first, rows);
-            });
-            for_tiles<P>(count - count_after, vectors, [&](long first, long rows, Tile<P> product, long) {
-                product(0, after, 0, 0, weights, 0, own.sums, vectors * width, nullptr, 0, nullptr);
-                rule(count_after + first, rows);
-            });
+            if (taken > 1) {
+                tile_at_once<P, column_vectors>(count_after)(depth, after, gate_row(), 1, weights,
+                                                             column_vectors * width, own.sums, vectors * width,
+                                                             nullptr, 0, nullptr);
+                rule(0, count_after);
+            } else {
+                const auto* next = layout().far_panel(
+                    layout().hidden_columns(whole.packed_, panel + 1 < share.last ? panel + 1 : share.first));
+                for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long number) {
+                    product(depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width, own.sums,
+                            vectors * width, nullptr, 0, ahead_of<P>(next, depth, vectors, number));
+                    rule(first, rows);
+                });
+            }
+            for (long first = count_after; first < count; ++first) {  // no product before a row's last step
+                std::fill_n(own.sums, vectors * width, Real{});
+                rule(first, 1);
+            }
         }
     }
 
@@ -319,13 +329,13 @@ private:
         const auto& call = whole.call_;
         const Share share = panels();
         for (long panel = share.first; panel < share.last && call.d_before[0] != nullptr; ++panel) {
-            const int vectors = static_cast<int>(std::min<long>(tile_vectors, layout().blocks - panel * tile_vectors));
+            const int vectors = static_cast<int>(std::min<long>(column_vectors, layout().blocks - panel * column_vectors));
             const auto* weights = layout().hidden_columns(whole.packed_, panel);
             for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long) {
                 product(layout().gate_depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width,
                         own.sums, vectors * width, nullptr, 0, nullptr);
                 for (int n = 0; n < vectors; ++n)
-                    first_states(panel * tile_vectors + n, first, rows, own.sums + n * width, vectors * width);
+                    first_states(panel * column_vectors + n, first, rows, own.sums + n * width, vectors * width);
             });
         }
         if (Cell::states > 1 && call.d_before[1] != nullptr) {

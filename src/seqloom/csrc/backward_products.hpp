@@ -68,20 +68,19 @@ void BackwardScan<Cell, P>::Member::weight_gradients(long strip, long depth, lon
                                                      long values_row, const Unit* tiles, const Unit* gradients,
                                                      Real* sums) const noexcept {
     const bool in_tiles = whole.in_tiles(), far = started_ && !layout().small();
-    const long feature_row = whole.feature_row(), column = strip * tile_vectors * width;
+    const long column = strip * tile_vectors * width;
     const int vectors = strip_vectors(strip);
     const Unit* const columns = in_tiles ? own.strip : gradients + column;
     const long columns_row = in_tiles ? vectors * width : gradients_row();
+    // From one feature to the next where a tile begins, within it, and from one unit of depth to the next.
+    const long between = in_tiles || by_features ? whole.feature_row() : 1;
+    const long feature = by_features ? between : 1, unit = by_features ? 1 : values_row;
+    if (in_tiles) values = tiles;
     for_tiles_of<P>(features, tile_vectors, vectors, [&](long first, long rows, Tile<P> product, long) {
         Real* to = sums + column + first * sums_row();
         for (long r = rows; far && r < 2 * rows; ++r) fetch(to + r * sums_row(), vectors * width);  // the next tile's
-        const auto multiply = [&](const Unit* from, long row, long unit) {
-            product(depth, from, row, unit, columns, columns_row, to, sums_row(), started_ ? to : nullptr, sums_row(),
-                    nullptr);
-        };
-        if (in_tiles) multiply(tiles + first * feature_row, 1, rows);
-        else if (by_features) multiply(values + first * feature_row, feature_row, 1);
-        else multiply(values + first, 1, values_row);
+        product(depth, values + first * between, feature, in_tiles ? rows : unit, columns, columns_row, to, sums_row(),
+                started_ ? to : nullptr, sums_row(), nullptr);
     });
 }
 
@@ -89,15 +88,15 @@ template <class Cell, class P>
 void BackwardScan<Cell, P>::Member::input_gradients(long newest, long oldest, long filled) noexcept {
     const auto& d_input = whole.call_.d_input;
     const Share part(filled, member, members);
-    const long panels_of_input = divided_up(layout().input_blocks, tile_vectors);
+    const long panels_of_input = divided_up(layout().input_blocks, column_vectors);
     for (long panel = 0; panel < panels_of_input; ++panel) {
         const int vectors =
-            static_cast<int>(std::min<long>(tile_vectors, layout().input_blocks - panel * tile_vectors));
+            static_cast<int>(std::min<long>(column_vectors, layout().input_blocks - panel * column_vectors));
         const auto* next =
             layout().far_panel(layout().input_columns(whole.packed_, panel + 1 < panels_of_input ? panel + 1 : 0));
         multiply<P>(part.last - part.first, vectors, layout().gate_depth, shared.input_gates + part.first * gate_row(),
                     gate_row(), layout().input_columns(whole.packed_, panel), next,
-                    own.d_input + panel * tile_vectors * width, input_row(), nullptr);
+                    own.d_input + panel * column_vectors * width, input_row(), nullptr);
     }
     long position = 0, active = 0;
     for (long s = newest; s > oldest; --s, position += active) {

@@ -52,7 +52,7 @@ private:
     }
     long input_row() const noexcept { return padded(layout().input_depth); }
     Real* projected(long panel) const noexcept {
-        return own.projected + panel * full_panel * width * whole.rows_of_chunk();
+        return own.projected + panel * full_panel * width * projected_rows_;
     }
     Share blocks() const noexcept {
         Share share = panels;
@@ -64,12 +64,10 @@ private:
         if (barrier != nullptr) barrier->wait();
     }
 
-    // Up to this one, panels are taken two at a time: where there is one row, and a panel keeps fewer sums at work than
-    // a multiplication takes cycles, each with a line of the second cache.
-    long paired(long rows) const noexcept {
-        if (rows != 1 || P::row_step > 1 || full_panel * vector_bytes >= 4 * 64) return panels.first;
+    // Up to this one, panels are taken so many at once.
+    long panels_until(int at_once) const noexcept {
         const long full = std::min(panels.last, layout().row / (full_panel * width));
-        return panels.first + std::max(0L, full - panels.first) / 2 * 2;
+        return at_once == 1 ? panels.first : panels.first + std::max(0L, full - panels.first) / at_once * at_once;
     }
 
     // The states before the first step; rows of no length end here. Each member makes itself all of the operand: that
@@ -124,13 +122,14 @@ private:
     }
 
     void project(long rows) noexcept {
+        projected_rows_ = rounded_up(rows, P::row_step);
         const Real* bias = layout().bias(whole.packed_);
         long panel = panels.first;
-        for (; panel < paired(rows); panel += 2) {
-            const long column = panel * full_panel * width;
-            two_panels<P, full_panel>(layout().input_depth, own.input, layout().input_panel(whole.packed_, panel),
-                                      layout().input_panel(whole.packed_, panel + 1), projected(panel),
-                                      projected(panel + 1), bias + column);
+        const int at_once = rows == 1 ? panels_at_once<P>(rows, full_panel) : 1;  // of one row they lie side by side
+        for (; panel < panels_until(at_once); panel += at_once) {
+            tile_at_once<P, full_panel>(rows)(layout().input_depth, own.input, 0, 1,
+                                              layout().input_panel(whole.packed_, panel), full_panel * width,
+                                              projected(panel), 0, bias + panel * full_panel * width, 0, nullptr);
         }
         for (; panel < panels.last; ++panel) {
             const int vectors = layout().panel_vectors(panel);
@@ -149,22 +148,22 @@ private:
         const long steps = call.reverse ? -s : s;
         now_ = {s, steps * call.output.time, s * layout().stash_step(call.batch), steps * layout().hidden};
         const auto finish_panel = [&](long panel, long first, long rows, const Real* sums) {
-            const long sums_row = layout().panel_vectors(panel) * width;
+            const long row = layout().panel_vectors(panel) * width;
+            const Real* inputs = projected(panel) + (offset + first) * row;
             for (long block = layout().first_block(panel); block < layout().last_block(panel); ++block) {
-                const long column = (block - layout().first_block(panel)) * gates * width;
-                const Real *of_block = sums + column, *inputs = projected(panel) + offset * sums_row + column;
-                finish(block, first, rows, of_block, sums_row, inputs);
+                finish(block, first, rows, sums, inputs, row);
+                sums += gates * width;
+                inputs += gates * width;
             }
         };
         const Unit* operand = s == 0 ? own.start : shared.operand[current_];
         const long depth = s == 0 && whole.from_zero_ ? 0 : layout().hidden_depth;
         long panel = panels.first;
-        for (; panel < paired(count); panel += 2) {
-            two_panels<P, full_panel>(depth, operand, layout().hidden_panel(whole.packed_, panel),
-                                      layout().hidden_panel(whole.packed_, panel + 1), own.sums,
-                                      own.sums + full_panel * width, nullptr);
-            finish_panel(panel, 0, 1, own.sums);
-            finish_panel(panel + 1, 0, 1, own.sums + full_panel * width);
+        const int at_once = count == 1 ? panels_at_once<P>(count, full_panel) : 1;
+        for (; panel < panels_until(at_once); panel += at_once) {
+            tile_at_once<P, full_panel>(count)(depth, operand, 0, 1, layout().hidden_panel(whole.packed_, panel),
+                                               full_panel * width, own.sums, 0, nullptr, 0, nullptr);
+            for (int n = 0; n < at_once; ++n) finish_panel(panel + n, 0, 1, own.sums + n * full_panel * width);
         }
         for (; panel < panels.last; ++panel) {
             const int vectors = layout().panel_vectors(panel);
@@ -199,24 +198,22 @@ private:
         return now_.s + 1 < times().length(rows_[i]) && times().fresh(rows_[i], now_.s + 1);
     }
 
-    // The pointwise rule for one block of units of a tile's rows.
-    void finish(long block, long first, long rows, const Real* sums, long sums_row, const Real* inputs) noexcept {
-        if (whole.plain_ && layout().valid(block) == width)
-            finish_rows<true>(block, first, rows, sums, sums_row, inputs);
-        else finish_rows<false>(block, first, rows, sums, sums_row, inputs);
+    // The pointwise rule for one block of units of a tile's rows. `row` is from one row to the next in sums and inputs.
+    void finish(long block, long first, long rows, const Real* sums, const Real* inputs, long row) noexcept {
+        if (whole.plain_ && layout().valid(block) == width) finish_rows<true>(block, first, rows, sums, inputs, row);
+        else finish_rows<false>(block, first, rows, sums, inputs, row);
     }
 
     // `whole_and_plain`: all units of the block are there, and nothing but the cell's own rule is asked for.
     template <bool whole_and_plain>
-    SEQLOOM_INLINE void finish_rows(long block, long first, long rows, const Real* sums, long sums_row,
-                                    const Real* inputs) noexcept {
+    SEQLOOM_INLINE void finish_rows(long block, long first, long rows, const Real* sums, const Real* inputs,
+                                    long row) noexcept {
         const int valid = whole_and_plain ? width : layout().valid(block);
         const V extra = load(layout().extra_bias(whole.packed_) + block * width);
         const auto there = valid_lanes<Real>(valid);
         const Written to = written(block, first);
         const bool keeps_h = whole.keeps_h_;
-        inputs += first * sums_row;
-        for (long r = 0; r < rows; ++r, sums += sums_row, inputs += sums_row) {
+        for (long r = 0; r < rows; ++r, sums += row, inputs += row) {
             V sum[gates], input[gates], state[Cell::states] = {}, stashed[Cell::stashed + 1];
             unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
                 sum[g] = load(sums + g * valid);
@@ -337,7 +334,8 @@ private:
     Barrier* barrier;
     bool first_member;
     const long* rows_ = nullptr;
-    long last_ = 0;  // steps of the longest row
+    long last_ = 0;            // steps of the longest row
+    long projected_rows_ = 0;  // of each panel
     int current_ = 0;
     struct {
         long s, output, stash, zone;  // the step, and how far each of them is from where the row's first one was

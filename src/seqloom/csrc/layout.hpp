@@ -87,13 +87,13 @@ struct Layout {
     }
 
     // --- packed weights of backward -------------------------------------------------------------------------------
-    // Columns of h in panels of up to 4 blocks, then columns of the input.
+    // Columns of h in panels of column_vectors blocks, then columns of the input.
     std::size_t backward_bytes() const noexcept { return gate_depth * (blocks + input_blocks) * width * sizeof(Unit); }
     const Unit* hidden_columns(const std::byte* packed, long panel) const noexcept {
-        return reinterpret_cast<const Unit*>(packed) + panel * tile_vectors * width * gate_depth;
+        return reinterpret_cast<const Unit*>(packed) + panel * column_vectors * width * gate_depth;
     }
     const Unit* input_columns(const std::byte* packed, long panel) const noexcept {
-        return hidden_columns(packed, 0) + blocks * width * gate_depth + panel * tile_vectors * width * gate_depth;
+        return hidden_columns(packed, 0) + blocks * width * gate_depth + panel * column_vectors * width * gate_depth;
     }
 
     // Units in a row of h and of gates with all blocks, also the lanes that stand for nothing.
@@ -255,10 +255,10 @@ void pack_columns(const Layout<Cell, P>& layout, const typename P::Real* weights
             rows[n] = place < 0 ? nullptr : weights + place * columns;
         }
         for (long column = 0; column < blocks; ++column) {
-            const long panel = column / tile_vectors,
-                       vectors = std::min<long>(tile_vectors, blocks - panel * tile_vectors);
-            auto* to = packed + panel * tile_vectors * width * layout.gate_depth +
-                       (d * vectors + column % tile_vectors) * width;
+            const long panel = column / column_vectors,
+                       vectors = std::min<long>(column_vectors, blocks - panel * column_vectors);
+            auto* to = packed + panel * column_vectors * width * layout.gate_depth +
+                       (d * vectors + column % column_vectors) * width;
             const int count = static_cast<int>(std::min<long>(width, columns - column * width));
             const auto part = [&](int n) {
                 return rows[n] == nullptr ? Vec<Real>{} : load_part(rows[n] + column * width, count);

@@ -15,6 +15,9 @@
 namespace seqloom::SEQLOOM_TARGET {
 
 inline constexpr int tile_vectors = 4;  // the widest panel
+// ... of those that backward reads for its steps. Their depth is that of all gates: no near cache holds one, and a tile
+// of more rows goes through it less often.
+inline constexpr int column_vectors = registers == 32 ? 4 : 2;
 
 // How many rows a tile of so many vectors has: the accumulators fill the registers, but for what a step loads.
 template <class P>
@@ -106,64 +109,47 @@ struct Bfloat16 {
 // out[r][v] = start[r][v] + the sum over d < depth of a[r * a_row + d * a_depth] * b[d * b_depth + v * lanes].
 //
 // `start` may be null (zeros), one row for all (start_row 0), or `out` itself (start_row out_row). Strides in units,
-// those of out and start in numbers. Rows and vectors are the template's; nothing else is read or written.
+// those of out and start in numbers. Rows and vectors are the template's; nothing else is read or written. So it is for
+// each of the `Panels` panels, one of which begins where the one before it ends; what belongs to them in out and start
+// lies side by side.
 //
 // `ahead` is memory that is read soon, for which a tile of many rows asks, a vector's worth with each unit of depth; it
 // may run beyond any array. Null: nothing is asked for.
-template <class P, int Rows, int Vectors>
+template <class P, int Rows, int Vectors, int Panels = 1>
 void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const typename P::Unit* b, long b_depth,
           typename P::Real* out, long out_row, const typename P::Real* start, long start_row,
           const typename P::Unit* ahead) noexcept {
     using Real = typename P::Real;
     constexpr int width = lanes<Real>;
-    Vec<Real> sums[Rows][Vectors];
+    const long panel = depth * b_depth;
+    Vec<Real> sums[Panels][Rows][Vectors];
+    const auto for_all = [&](auto&& body) SEQLOOM_INLINE_LAMBDA {
+        unroll<Panels>([&](auto p) SEQLOOM_INLINE_LAMBDA {
+            unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+                unroll<Vectors>([&](auto v)
+                                    SEQLOOM_INLINE_LAMBDA { body(sums[p][r][v], r, (p * Vectors + v) * width); });
+            });
+        });
+    };
     if (start == nullptr) {
-        unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
-            unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { sums[r][v] = Vec<Real>{}; });
-        });
+        for_all([&](Vec<Real>& sum, auto, int) SEQLOOM_INLINE_LAMBDA { sum = Vec<Real>{}; });
     } else {
-        unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
-            unroll<Vectors>([&](auto v)
-                                SEQLOOM_INLINE_LAMBDA { sums[r][v] = load(start + r * start_row + v * width); });
-        });
+        for_all([&](Vec<Real>& sum, auto r, int column)
+                    SEQLOOM_INLINE_LAMBDA { sum = load(start + r * start_row + column); });
     }
     for (long d = 0; d < depth; ++d, a += a_depth, b += b_depth) {
         if (Rows >= rows_asking && ahead != nullptr) fetch_far(ahead + d * lanes<typename P::Unit>);
-        unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
-            const auto unit = a[r * a_row];
-            unroll<Vectors>(
-                [&](auto v) SEQLOOM_INLINE_LAMBDA { sums[r][v] = P::multiply_add(unit, b + v * width, sums[r][v]); });
+        unroll<Panels>([&](auto p) SEQLOOM_INLINE_LAMBDA {
+            unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+                const auto unit = a[r * a_row];
+                unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+                    sums[p][r][v] = P::multiply_add(unit, b + p * panel + v * width, sums[p][r][v]);
+                });
+            });
         });
     }
-    unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
-        unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { store(out + r * out_row + v * width, sums[r][v]); });
-    });
-}
-
-// Two panels beside each other for one row, as `tile` does each of them; `next` is the second one's out, their parts of
-// start lie side by side. One row by itself has few sums, each of which waits for the one before it: with those of a
-// second panel the second cache gives what it can.
-template <class P, int Vectors>
-void two_panels(long depth, const typename P::Unit* a, const typename P::Unit* b, const typename P::Unit* c,
-                typename P::Real* out, typename P::Real* next, const typename P::Real* start) noexcept {
-    using Real = typename P::Real;
-    constexpr int width = lanes<Real>;
-    Vec<Real> first[Vectors], second[Vectors];
-    unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
-        first[v] = start == nullptr ? Vec<Real>{} : load(start + v * width);
-        second[v] = start == nullptr ? Vec<Real>{} : load(start + (Vectors + v) * width);
-    });
-    for (long d = 0; d < depth; ++d, b += Vectors * width, c += Vectors * width) {
-        const auto unit = a[d];
-        unroll<Vectors>([&](auto v)
-                            SEQLOOM_INLINE_LAMBDA { first[v] = P::multiply_add(unit, b + v * width, first[v]); });
-        unroll<Vectors>([&](auto v)
-                            SEQLOOM_INLINE_LAMBDA { second[v] = P::multiply_add(unit, c + v * width, second[v]); });
-    }
-    unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
-        store(out + v * width, first[v]);
-        store(next + v * width, second[v]);
-    });
+    for_all([&](const Vec<Real>& sum, auto r, int column)
+                SEQLOOM_INLINE_LAMBDA { store(out + r * out_row + column, sum); });
 }
 
 template <class P>
@@ -193,6 +179,25 @@ inline Tile<P> tile_of(int steps, int vectors) noexcept {
             line.template operator()<v + 1>(std::make_integer_sequence<int, most>{})...};
     }(std::make_integer_sequence<int, tile_vectors>{});
     return table[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(steps - 1)];
+}
+
+// Few rows have few sums, each of which waits for the one before it: they take so many panels of so many vectors at
+// once, and with those the second cache gives what it can. 1 where that is of no use.
+template <class P>
+constexpr int panels_at_once(long rows, int vectors) noexcept {
+    constexpr int enough = 4 * 64 / static_cast<int>(vector_bytes);  // four lines for each unit of depth
+    if (P::row_step > 1) return 1;
+    if (rows == 1) return std::min((enough + vectors - 1) / vectors, 8 / vectors);
+    return registers < 32 && (rows == 2 || rows == 3) && vectors == 2 ? 2 : 1;
+}
+
+// The tile that takes them, for one row up to three.
+template <class P, int Vectors>
+Tile<P> tile_at_once(long rows) noexcept {
+    static constexpr std::array<Tile<P>, 3> tiles{&tile<P, 1, Vectors, panels_at_once<P>(1, Vectors)>,
+                                                  &tile<P, 2, Vectors, panels_at_once<P>(2, Vectors)>,
+                                                  &tile<P, 3, Vectors, panels_at_once<P>(3, Vectors)>};
+    return tiles[static_cast<std::size_t>(rows - 1)];
 }
 
 // Calls body(first, rows, tile, number) for tiles that cover `rows` rows evenly: 32 rows in sixes are 6, 6, 5, 5, 5, 5.
