@@ -76,8 +76,8 @@ private:
         Unit *input_pairs, *hidden_pairs;  // for units of two numbers: rows beside rows
         Unit *input_gate_pairs, *hidden_gate_pairs;
         Unit *input_tiles, *hidden_tiles;  // what the gates were computed from, as the weights' gradients read it
-        Real* carry[2];                  // gradients of the states before the step that was computed last
-        Real *input_sums, *hidden_sums;  // gradients of the weights, features by gates
+        Real* carry[2];                    // gradients of the states before the step that was computed last
+        Real *input_sums, *hidden_sums;    // gradients of the weights, features by gates
         Real *bias, *extra;
         Shared(Arrays& arrays, const BackwardScan& scan) noexcept {
             const auto& layout = scan.layout_;

@@ -148,8 +148,8 @@ private:
             };
             if (taken > 1) {
                 tile_at_once<P, column_vectors>(count_after)(depth, after, gate_row(), 1, weights,
-                                                             column_vectors * width, own.sums, vectors * width,
-                                                             nullptr, 0, nullptr);
+                                                             column_vectors * width, own.sums, vectors * width, nullptr,
+                                                             0, nullptr);
                 rule(0, count_after);
             } else {
                 const auto* next = layout().far_panel(
@@ -281,8 +281,8 @@ private:
     void finish_chunk(long newest, long oldest, long filled) noexcept;
     void lay_in_tiles(const Unit* values, long values_row, long features, long depth, Unit* to) const noexcept;
     void take_strip(long strip, long depth, const Unit* gradients) const noexcept;
-    void weight_gradients(long strip, long depth, long features, const Unit* values, long values_row,
-                          const Unit* tiles, const Unit* gradients, Real* sums) const noexcept;
+    void weight_gradients(long strip, long depth, long features, const Unit* values, long values_row, const Unit* tiles,
+                          const Unit* gradients, Real* sums) const noexcept;
     void input_gradients(long newest, long oldest, long filled) noexcept;
     void gather_rows(long newest, long oldest) noexcept;
     void pair_rows(long filled, long depth) noexcept;
@@ -329,7 +329,8 @@ private:
         const auto& call = whole.call_;
         const Share share = panels();
         for (long panel = share.first; panel < share.last && call.d_before[0] != nullptr; ++panel) {
-            const int vectors = static_cast<int>(std::min<long>(column_vectors, layout().blocks - panel * column_vectors));
+            const int vectors =
+                static_cast<int>(std::min<long>(column_vectors, layout().blocks - panel * column_vectors));
             const auto* weights = layout().hidden_columns(whole.packed_, panel);
             for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long) {
                 product(layout().gate_depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width,

@@ -50,7 +50,10 @@ void BackwardScan<Cell, P>::Member::lay_in_tiles(const Unit* values, long values
         const Unit* from = values + first;
         Unit* at = to + first * whole.feature_row();
         // What is too much in a vector is overwritten with the next units of depth; behind the last one there is room.
-        for (long d = 0; d < depth; ++d, from += values_row, at += rows) store(at, load(from));
+        constexpr int vectors = (tile_rows<P>(tile_vectors) + width - 1) / width;
+        for (long d = 0; d < depth; ++d, from += values_row, at += rows) {
+            unroll<vectors>([&](auto n) SEQLOOM_INLINE_LAMBDA { store(at + n * width, load(from + n * width)); });
+        }
     });
 }
 

@@ -51,9 +51,7 @@ private:
         return shared.state[n] + (block * whole.rows_at_once_ + i) * width;
     }
     long input_row() const noexcept { return padded(layout().input_depth); }
-    Real* projected(long panel) const noexcept {
-        return own.projected + panel * full_panel * width * projected_rows_;
-    }
+    Real* projected(long panel) const noexcept { return own.projected + panel * full_panel * width * projected_rows_; }
     Share blocks() const noexcept {
         Share share = panels;
         share.first = panels.first * layout().panel_blocks;
@@ -232,8 +230,8 @@ private:
         }
     }
 
-    // Where a block of units of a tile's rows is written. Held beside the loop over rows: the compiler must take what is
-    // written there for anything that is read from memory.
+    // Where a block of units of a tile's rows is written. Held beside the loop over rows: the compiler must take what
+    // is written there for anything that is read from memory.
     struct Written {
         const Row* table;
         long output, stash;  // from where the row's first step was
@@ -249,8 +247,8 @@ private:
         to.stash = now_.stash + block * width * layout().stash_vectors;
         for (int n = 0; n < Cell::states; ++n) to.state[n] = state(n, block, first);
         to.operand_row = operand_row() * P::per_unit;
-        to.operand =
-            reinterpret_cast<typename P::Element*>(shared.operand[current_ ^ 1]) + first * to.operand_row + block * width;
+        to.operand = reinterpret_cast<typename P::Element*>(shared.operand[current_ ^ 1]) + first * to.operand_row +
+                     block * width;
         to.output_past = whole.output_past_caches_;
         to.stash_past = whole.stash_past_caches_;
         return to;
@@ -274,8 +272,7 @@ private:
         const Row& at = to.table[r];
         if (to.output_past) stream(at.output + to.output, state[0]);
         else store_valid(at.output + to.output, state[0], valid);
-        if (!whole_and_plain && at.steps != nullptr)
-            store_valid(at.steps + to.output, state[Cell::states - 1], valid);
+        if (!whole_and_plain && at.steps != nullptr) store_valid(at.steps + to.output, state[Cell::states - 1], valid);
         if (at.stash != nullptr) {
             Real* const stash = at.stash + to.stash;
             unroll<Cell::stashed>(

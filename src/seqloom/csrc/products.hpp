@@ -122,34 +122,25 @@ void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const
     using Real = typename P::Real;
     constexpr int width = lanes<Real>;
     const long panel = depth * b_depth;
-    Vec<Real> sums[Panels][Rows][Vectors];
-    const auto for_all = [&](auto&& body) SEQLOOM_INLINE_LAMBDA {
-        unroll<Panels>([&](auto p) SEQLOOM_INLINE_LAMBDA {
-            unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
-                unroll<Vectors>([&](auto v)
-                                    SEQLOOM_INLINE_LAMBDA { body(sums[p][r][v], r, (p * Vectors + v) * width); });
-            });
-        });
+    constexpr int count = Panels * Rows * Vectors;
+    Vec<Real> sums[count];  // panel by panel, row by row
+    const auto place = [](int n, long row) SEQLOOM_INLINE_LAMBDA {
+        return n / Vectors % Rows * row + (n / (Rows * Vectors) * Vectors + n % Vectors) * width;
     };
-    if (start == nullptr) {
-        for_all([&](Vec<Real>& sum, auto, int) SEQLOOM_INLINE_LAMBDA { sum = Vec<Real>{}; });
-    } else {
-        for_all([&](Vec<Real>& sum, auto r, int column)
-                    SEQLOOM_INLINE_LAMBDA { sum = load(start + r * start_row + column); });
-    }
+    unroll<count>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+        sums[n] = start == nullptr ? Vec<Real>{} : load(start + place(n, start_row));
+    });
     for (long d = 0; d < depth; ++d, a += a_depth, b += b_depth) {
         if (Rows >= rows_asking && ahead != nullptr) fetch_far(ahead + d * lanes<typename P::Unit>);
-        unroll<Panels>([&](auto p) SEQLOOM_INLINE_LAMBDA {
-            unroll<Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
-                const auto unit = a[r * a_row];
-                unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
-                    sums[p][r][v] = P::multiply_add(unit, b + p * panel + v * width, sums[p][r][v]);
-                });
+        unroll<Panels * Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+            const auto unit = a[r % Rows * a_row];
+            unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+                constexpr int n = r * Vectors + v;
+                sums[n] = P::multiply_add(unit, b + r / Rows * panel + v * width, sums[n]);
             });
         });
     }
-    for_all([&](const Vec<Real>& sum, auto r, int column)
-                SEQLOOM_INLINE_LAMBDA { store(out + r * out_row + column, sum); });
+    unroll<count>([&](auto n) SEQLOOM_INLINE_LAMBDA { store(out + place(n, out_row), sums[n]); });
 }
 
 template <class P>

@@ -136,32 +136,40 @@ SEQLOOM_INLINE Vec<T> load_part(const T* from, int count) noexcept {
 #endif
 }
 
+#if defined(__AVX512F__)
 template <typename T>
 SEQLOOM_INLINE void store_part(T* to, Vec<T> v, int count) noexcept {
-#if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1u), (__m512)v);
     else _mm512_mask_storeu_pd(to, (__mmask8)((1u << count) - 1u), (__m512d)v);
+}
 #elif defined(__AVX2__)
-    // Halves of what is left, each a store of its own: a masked one takes tens of cycles on some processors.
-    const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
-    auto* at = reinterpret_cast<char*>(to);
-    if (bytes == sizeof v) return store(to, v);
-    __m128 rest = _mm256_castps256_ps128((__m256)v);
+// Halves of what is left, each a store of its own: a masked one takes tens of cycles on some processors.
+__attribute__((noinline)) inline void store_bytes(char* to, __m256 v, std::size_t bytes) noexcept {
+    __m128 rest = _mm256_castps256_ps128(v);
     if ((bytes & 16) != 0) {
-        std::memcpy(at, &rest, 16);
-        rest = _mm256_extractf128_ps((__m256)v, 1);
+        std::memcpy(to, &rest, 16);
+        rest = _mm256_extractf128_ps(v, 1);
     }
-    at += bytes & 16;
+    to += bytes & 16;
     if ((bytes & 8) != 0) {
-        std::memcpy(at, &rest, 8);
+        std::memcpy(to, &rest, 8);
         rest = _mm_movehl_ps(rest, rest);
     }
-    at += bytes & 8;
-    if ((bytes & 4) != 0) std::memcpy(at, &rest, 4);
-#else
-    std::memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(T));
-#endif
+    to += bytes & 8;
+    if ((bytes & 4) != 0) std::memcpy(to, &rest, 4);
 }
+
+template <typename T>
+SEQLOOM_INLINE void store_part(T* to, Vec<T> v, int count) noexcept {
+    if (count == lanes<T>) store(to, v);
+    else store_bytes(reinterpret_cast<char*>(to), (__m256)v, static_cast<std::size_t>(count) * sizeof(T));
+}
+#else
+template <typename T>
+SEQLOOM_INLINE void store_part(T* to, Vec<T> v, int count) noexcept {
+    std::memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(T));
+}
+#endif
 
 // So many numbers. They are rows of some hundreds at most, and often of one: a call of memcpy would take longer.
 template <typename T>
