@@ -14,7 +14,14 @@ types = pytest.mark.parametrize(
     [(torch.float32, "float32"), (torch.float64, "float32"), (torch.float32, "bfloat16")],
     ids=["float32", "float64", "bfloat16"],
 )
-SIZES = [(1, 50, 33, 257), (3, 17, 100, 33), (33, 20, 17, 65), (100, 9, 1, 32), (64, 12, 128, 256)]  # B, T, I, H
+SIZES = [  # B, T, I, H
+    (1, 50, 33, 257),
+    (3, 17, 100, 33),
+    (3, 40, 41, 300),
+    (33, 20, 17, 65),
+    (100, 9, 1, 32),
+    (64, 12, 128, 256),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,14 @@ torch.set_num_threads(1)
 
 cells = pytest.mark.parametrize(("name", "nonlinearity"), CELLS, ids=CELL_IDS)
 AS_A_LAYER = 3**-0.5  # weights as a layer draws them
-SIZES = [(51, 20, 42, 100), (3, 33, 1, 17), (64, 30, 128, 256), (1, 100, 257, 33), (7, 17, 3, 1)]  # B, T, I, H
+SIZES = [  # B, T, I, H
+    (51, 20, 42, 100),
+    (3, 33, 1, 17),
+    (64, 30, 128, 256),
+    (3, 67, 41, 300),
+    (1, 100, 257, 33),
+    (7, 17, 3, 1),
+]
 
 
 def in_double(problem):

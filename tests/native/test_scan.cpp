@@ -13,12 +13,13 @@ using namespace problems;
 
 namespace {
 
-// Shapes that make the kernels split their work in every way: over rows, over units; in groups and chunks.
+// Shapes that make the kernels split their work in every way: over rows, over units; in groups and chunks; with what the
+// weights' gradients read as it lies, and laid in tiles.
 struct Shape {
     long batch, time, inputs, hidden;
 };
-constexpr Shape large_shapes[] = {{70, 9, 7, 33},  {3, 9, 5, 260},   {51, 40, 3, 17},
-                                  {2, 150, 33, 65}, {20, 7, 13, 100}, {300, 2, 1, 5}};
+constexpr Shape large_shapes[] = {{70, 9, 7, 33},   {3, 9, 5, 260}, {51, 40, 3, 17},  {2, 150, 33, 65},
+                                  {20, 7, 13, 100}, {300, 2, 1, 5}, {2, 35, 41, 261}, {33, 5, 20, 150}};
 
 }  // namespace
 
