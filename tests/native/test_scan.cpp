@@ -13,8 +13,8 @@ using namespace problems;
 
 namespace {
 
-// Shapes that make the kernels split their work in every way: over rows, over units; in groups and chunks; with what the
-// weights' gradients read as it lies, and laid in tiles.
+// Shapes that make the kernels split their work in every way: over rows, over units; in groups and chunks; with what
+// the weights' gradients read as it lies, and laid in tiles.
 struct Shape {
     long batch, time, inputs, hidden;
 };
