@@ -114,8 +114,9 @@ def test_demo_trains_writes_and_reports(home):
 
 def test_train_tells_what_it_saw_within_the_budget_and_leaves_a_run(home):
     start = time.monotonic()
-    done = home.run("train", "reviews.csv", "--budget", "8s", "--json", "--out", "told", *SMALL)
-    assert time.monotonic() - start < 8 * 1.1 + 4  # starting Python and torch comes before the first measurement
+    # On a slow machine to import torch and scikit-learn, and the report, take nine seconds by themselves.
+    done = home.run("train", "reviews.csv", "--budget", "12s", "--json", "--out", "told", *SMALL)
+    assert time.monotonic() - start < 12 * 1.1 + 4  # starting Python and torch comes before the first measurement
     for said in ("reviews.csv", "300 rows", "review", "sentiment", "verdict", "majority", "told/report.html"):
         assert said in done.stderr
     summary = json.loads(done.stdout)
