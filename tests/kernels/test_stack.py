@@ -135,7 +135,17 @@ def test_all_states_if_one_of_them_asks():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=["compiled", "torch"])
 @pytest.mark.parametrize("all_states", [False, True], ids=["last", "all states"])
 def test_time_first(layers, directions, lengths, dtype, all_states):
-    """The same, whoever computes; what comes out is contiguous in its own order."""
+    """The same, whoever computes; what comes out is contiguous in its own order.
+
+    Of torch's operators to the rounding of bfloat16: without AVX-512 their sums depend on the order of the axes.
+    """
+
+    def assert_same(given, wanted):
+        if dtype == torch.float64:
+            assert_equal(given, wanted)
+        else:
+            assert_close(given, wanted, rtol=2e-2, atol=1e-2)
+
     cell, input, state, weights = stacked("lstm", layers=layers, directions=directions)
     input, state = input.detach().to(dtype).requires_grad_(), tuple(each.to(dtype) for each in state)
     weights = [Weights(*(weight.detach().to(dtype) for weight in one)) for one in weights]
@@ -143,16 +153,16 @@ def test_time_first(layers, directions, lengths, dtype, all_states):
     wanted, wanted_last, *wanted_steps = kernels.stack(cell, input, state, weights, lengths, **asked)
     turned = input.detach().transpose(0, 1).contiguous().requires_grad_()
     output, last, *steps = kernels.stack(cell, turned, state, weights, lengths, **asked, time_first=True)
-    assert_equal((output.transpose(0, 1), *last), (wanted, *wanted_last))
+    assert_same((output.transpose(0, 1), *last), (wanted, *wanted_last))
     assert output.is_contiguous()
     assert len(steps) == len(wanted_steps) == all_states
     if all_states:
-        assert_equal([each.transpose(1, 2) for each in steps[0]], wanted_steps[0])
+        assert_same([each.transpose(1, 2) for each in steps[0]], wanted_steps[0])
         assert all(each.is_contiguous() for each in steps[0])
     weighed = torch.randn(wanted.shape, dtype=dtype)
     (gradient,) = torch.autograd.grad((wanted * weighed).sum(), input)
     (other,) = torch.autograd.grad((output * weighed.transpose(0, 1)).sum(), turned)
-    assert torch.equal(other.transpose(0, 1), gradient)
+    assert_same([other.transpose(0, 1)], [gradient])
 
 
 @cells
