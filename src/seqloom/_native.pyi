@@ -14,7 +14,8 @@ class Packed:
     """The weights of one layer and direction in the kernels' own order.
 
     Arrays are given by their addresses, ``tensor.data_ptr()``, 0 for none; strides count elements. csrc/scan.hpp has
-    their shapes, and says which may be 0.
+    their shapes, and says which may be 0. The arguments of the passes are those that kernels/calls.py puts together;
+    others than bind/packed_weights.cpp takes are a TypeError.
     """
 
     def __init__(
@@ -32,74 +33,15 @@ class Packed:
     ) -> None: ...
     def matches(self, weight_ih: int, weight_hh: int, bias_ih: int, bias_hh: int, whole: bool, /) -> bool: ...
     def stash_size(self, batch: int, time: int, /) -> int: ...
-    def forward(
-        self,
-        threads: int,
-        batch: int,
-        time: int,
-        reverse: bool,
-        input: int,
-        input_row: int,
-        input_time: int,
-        output: int,
-        output_row: int,
-        output_time: int,
-        before_0: int,
-        before_1: int,
-        after_0: int,
-        after_1: int,
-        steps_1: int,
-        lengths: int,
-        fresh: int,
-        mask: int,
-        zone_0: int,
-        zone_1: int,
-        rate_0: float,
-        rate_1: float,
-        stash: int,
-        /,
-    ) -> None: ...
-    def backward(
-        self,
-        threads: int,
-        batch: int,
-        time: int,
-        reverse: bool,
-        weight_ih: int,
-        weight_hh: int,
-        input: int,
-        input_row: int,
-        input_time: int,
-        output: int,
-        output_row: int,
-        output_time: int,
-        before_0: int,
-        before_1: int,
-        d_output: int,
-        d_output_row: int,
-        d_output_time: int,
-        d_after_0: int,
-        d_after_1: int,
-        d_steps_1: int,
-        lengths: int,
-        fresh: int,
-        mask: int,
-        zone_0: int,
-        zone_1: int,
-        rate_0: float,
-        rate_1: float,
-        stash: int,
-        d_input: int,
-        d_input_row: int,
-        d_input_time: int,
-        d_before_0: int,
-        d_before_1: int,
-        d_weight_ih: int,
-        d_weight_hh: int,
-        d_bias_ih: int,
-        d_bias_hh: int,
-        /,
-    ) -> None: ...
+    def forward(self, arguments: tuple[Any, ...], /) -> None: ...
+    def backward(self, arguments: tuple[Any, ...], /) -> None: ...
+
+def forward_both(
+    packed: Packed, arguments: tuple[Any, ...], other: Packed, other_arguments: tuple[Any, ...], /
+) -> None: ...
+def backward_both(
+    packed: Packed, arguments: tuple[Any, ...], other: Packed, other_arguments: tuple[Any, ...], /
+) -> None: ...
 
 class Ready:
     """A layer that was looked at once, to be called again and again; None comes of a call that is not plain.

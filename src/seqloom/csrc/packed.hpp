@@ -20,6 +20,12 @@ public:
     // Whether `weights` still hold the numbers that were packed: a checksum of all of them, or of a sample.
     bool matches(const Weights<T>& weights, bool whole) const noexcept;
 
+    // How many weights there are: products of one step of one row.
+    long count() const noexcept { return kernels_.gates * sizes_.hidden * (sizes_.inputs + sizes_.hidden); }
+
+    // What forward reads of them, in bytes.
+    std::size_t forward_bytes() const noexcept { return forward_.size(); }
+
     std::size_t stash_size(long batch, long time) const { return kernels_.stash_size(sizes_, batch, time); }
     void forward(const Forward<T>& call) const { kernels_.forward(sizes_, forward_.data(), call); }
 

@@ -18,8 +18,8 @@ target_compile_options(seqloom_flags INTERFACE
 )
 
 add_library(seqloom_core OBJECT
-  ${core}/activations.cpp ${core}/isa.cpp ${core}/memory.cpp ${core}/packed.cpp ${core}/registry.cpp ${core}/stack.cpp
-  ${core}/threads.cpp
+  ${core}/activations.cpp ${core}/directions.cpp ${core}/isa.cpp ${core}/memory.cpp ${core}/packed.cpp
+  ${core}/registry.cpp ${core}/stack.cpp ${core}/threads.cpp
 )
 find_package(Threads REQUIRED)
 target_link_libraries(seqloom_core PUBLIC seqloom_flags Threads::Threads ${CMAKE_DL_LIBS})

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <new>
 #include <thread>
 #include <type_traits>
 
@@ -36,6 +37,30 @@ void run_team(int wanted, Body&& body) noexcept {
         wanted, [](void* context, int member, int members) { (*static_cast<Function*>(context))(member, members); },
         const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
+
+// Carries std::bad_alloc out of a team, whose members must not throw.
+class Failures {
+public:
+    // Calls body(), and keeps in mind if there was no memory for it.
+    template <class Body>
+    void guard(Body&& body) noexcept {
+        try {
+            body();
+        } catch (const std::bad_alloc&) {
+            any_.store(true, std::memory_order_relaxed);
+        }
+    }
+
+    bool any() const noexcept { return any_.load(std::memory_order_relaxed); }
+
+    // For the caller, when the team has ended.
+    void rethrow() const {
+        if (any()) throw std::bad_alloc();
+    }
+
+private:
+    std::atomic<bool> any_{false};
+};
 
 // Waiting for another thread, a moment a call: busily at first, as an answer within microseconds is the rule; after
 // some tens of microseconds other threads get the core, one of which may be the one that is waited for.

@@ -5,6 +5,7 @@ Outputs, states and gradients are of the input's type.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, overload
 
 import torch
@@ -15,7 +16,19 @@ from seqloom import _native
 from seqloom._native import Packed
 from seqloom.kernels.interface import PLAIN, Options, State, Weights
 
-__all__ = ["Given", "backward", "contiguous", "forward", "given", "memory", "sequence", "stash_memory"]
+__all__ = [
+    "Given",
+    "backward",
+    "backward_both",
+    "by_direction",
+    "contiguous",
+    "forward",
+    "forward_both",
+    "given",
+    "memory",
+    "sequence",
+    "stash_memory",
+]
 
 
 class Given(NamedTuple):
@@ -76,23 +89,49 @@ def forward(packed: Packed, scan: Given, all_steps: bool, stash: Tensor | None) 
     Returns:
         The output [B, T, H]; the states after the last step; with ``all_steps`` the second one after each, [B, T, H].
     """
+    output = sequence(scan.input, scan.h.shape[-1])
+    written, arguments = _forward_arguments(scan, output, all_steps, stash)
+    packed.forward(arguments)
+    return [output, *written]
+
+
+def forward_both(
+    packed: Sequence[Packed], scans: Sequence[Given], stashes: Sequence[Tensor | None]
+) -> tuple[Tensor, list[Tensor]]:
+    """``forward`` of both directions of a layer at once.
+
+    Returns:
+        The output [B, T, 2*H], forward first; the states after the last step, first all those of forward.
+    """
+    hidden = scans[0].h.shape[-1]
+    output = sequence(scans[0].input, 2 * hidden)
+    forward_half, reverse_half = halves(output)
+    after_0, arguments_0 = _forward_arguments(scans[0], forward_half, False, stashes[0])
+    after_1, arguments_1 = _forward_arguments(scans[1], reverse_half, False, stashes[1])
+    _native.forward_both(packed[0], arguments_0, packed[1], arguments_1)
+    return output, after_0 + after_1
+
+
+def _forward_arguments(
+    scan: Given, output: Tensor, all_steps: bool, stash: Tensor | None
+) -> tuple[list[Tensor], tuple[int | float, ...]]:
+    """What ``forward`` gives beside the output, not yet written, and what the compiled part is called with."""
     input, h, c, lengths, fresh, mask, marks_0, marks_1, rate_0, rate_1, reverse, time_first = scan
     batch, time, _ = input.shape
     row, step, _ = input.stride()
-    output = sequence(input, h.shape[-1])
     output_row, output_step, _ = output.stride()
     if time_first:
         batch, time, row, step, output_row, output_step = time, batch, step, row, output_step, output_row
     h_after = memory(h)
     c_after = None if c is None else memory(c)
     steps = memory(output) if all_steps else None
-    packed.forward(
+    arguments = (
         torch.get_num_threads(), batch, time, reverse,
         input.data_ptr(), row, step, output.data_ptr(), output_row, output_step,
         h.data_ptr(), _address(c), h_after.data_ptr(), _address(c_after), _address(steps), _address(lengths),
         _address(fresh), _address(mask), _address(marks_0), _address(marks_1), rate_0, rate_1, _address(stash),
     )  # fmt: skip
-    return [each for each in (output, h_after, c_after, steps) if each is not None]
+    return [each for each in (h_after, c_after, steps) if each is not None], arguments
 
 
 def backward(
@@ -118,6 +157,54 @@ def backward(
     Returns:
         The gradients that are wanted, in that order; None for the others.
     """
+    written, arguments, _read = _backward_arguments(scan, weights, output, stash, incoming, wanted)
+    packed.backward(arguments)
+    return written
+
+
+def backward_both(
+    packed: Sequence[Packed],
+    scans: Sequence[Given],
+    weights: Sequence[Weights],
+    output: Tensor,
+    stashes: Sequence[Tensor],
+    incoming: tuple[Tensor | None, ...],
+    wanted: Sequence[tuple[bool, ...]],
+) -> list[list[Tensor | None]]:
+    """``backward`` of both directions of a layer at once; ``incoming`` and ``output`` as ``forward_both`` has them.
+
+    Returns:
+        The gradients of each direction; that of the input is of its own reading alone, and the two are to be added.
+    """
+    calls = []
+    for n, (part, of_direction) in enumerate(zip(halves(output), by_direction(incoming), strict=True)):
+        calls.append(_backward_arguments(scans[n], weights[n], part, stashes[n], of_direction, wanted[n]))
+    _native.backward_both(packed[0], calls[0][1], packed[1], calls[1][1])
+    return [written for written, *_ in calls]
+
+
+def halves(output: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each direction, from those of both side by side, [B, T, 2*H]."""
+    hidden = output.shape[-1] // 2
+    return output[..., :hidden], output[..., hidden:]
+
+
+def by_direction(incoming: tuple[Tensor | None, ...]) -> tuple[tuple[Tensor | None, ...], tuple[Tensor | None, ...]]:
+    """The gradients of what ``forward`` would give of each direction, from those of what ``forward_both`` gives."""
+    first, second = (None, None) if incoming[0] is None else halves(incoming[0])
+    states = 1 + len(incoming) // 2
+    return (first, *incoming[1:states]), (second, *incoming[states:])
+
+
+def _backward_arguments(
+    scan: Given,
+    weights: Weights,
+    output: Tensor,
+    stash: Tensor,
+    incoming: tuple[Tensor | None, ...],
+    wanted: tuple[bool, ...],
+) -> tuple[list[Tensor | None], tuple[int | float, ...], list[Tensor | None]]:
+    """What ``backward`` gives, not yet written; what the compiled part is called with; what must live until then."""
     input, h, c, lengths, fresh, mask, marks_0, marks_1, rate_0, rate_1, reverse, time_first = scan
     ih, hh, bias_ih, bias_hh = weights
     batch, time, _ = input.shape
@@ -138,7 +225,7 @@ def backward(
     d_hh = memory(hh) if wanted[4] else None
     d_bias_ih = memory(bias_ih) if wanted[5] and bias_ih is not None else None
     d_bias_hh = memory(bias_hh) if wanted[6] and bias_hh is not None else None
-    packed.backward(
+    arguments = (
         torch.get_num_threads(), batch, time, reverse, ih.data_ptr(), hh.data_ptr(),
         input.data_ptr(), row, step, output.data_ptr(), output_row, output_step, h.data_ptr(), _address(c),
         _address(d_output), d_output_row, d_output_step, _address(d_h_after), _address(d_c_after), _address(d_steps),
@@ -146,7 +233,8 @@ def backward(
         stash.data_ptr(), _address(d_input), d_row, d_step, _address(d_h), _address(d_c),
         _address(d_ih), _address(d_hh), _address(d_bias_ih), _address(d_bias_hh),
     )  # fmt: skip
-    return [d_input, d_h, d_c, d_ih, d_hh, d_bias_ih, d_bias_hh]
+    written = [d_input, d_h, d_c, d_ih, d_hh, d_bias_ih, d_bias_hh]
+    return written, arguments, [d_output, d_h_after, d_c_after, d_steps]
 
 
 def memory(like: Tensor) -> Tensor:

@@ -15,7 +15,16 @@ from seqloom.kernels.interface import PLAIN, Options, Recurrence, Result, State,
 from seqloom.kernels.packed import KINDS, packed_weights
 from seqloom.kernels.reference import reference
 
-__all__ = ["compiled_scan", "contiguous_weights", "differentiable", "requires_grad", "transformed"]
+__all__ = [
+    "Call",
+    "by_reference",
+    "compiled_scan",
+    "contiguous_weights",
+    "differentiable",
+    "needs_reference",
+    "requires_grad",
+    "transformed",
+]
 
 
 def compiled_scan(
@@ -56,7 +65,7 @@ def differentiable(
     cell: Recurrence, packed: Packed, scan: Given, weights: Weights, all_steps: bool
 ) -> Sequence[Tensor]:
     """What ``calls.forward`` gives, with gradients."""
-    call = _Call(cell, packed, scan, all_steps)
+    call = Call(cell, packed, scan, all_steps)
     return cast(Sequence[Tensor], _Scan.apply(call, *scan[:3], *weights))  # type: ignore[no-untyped-call]
 
 
@@ -77,12 +86,16 @@ def transformed() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
-def _batched(incoming: tuple[Tensor | None, ...]) -> bool:
-    """Whether gradients come many at once, as in a vectorised Jacobian."""
+def needs_reference(incoming: tuple[Tensor | None, ...]) -> bool:
+    """Whether gradients are to be differentiated again, or come many at once, as in a vectorised Jacobian."""
+    if torch.is_grad_enabled() or transformed():
+        return True
     return any(each is not None and torch._C._functorch.is_legacy_batchedtensor(each) for each in incoming)
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
+    """One scan of one layer in one direction."""
+
     cell: Recurrence
     packed: Packed
     scan: Given
@@ -93,7 +106,7 @@ class _Scan(torch.autograd.Function):
     """One layer in one direction. Its second derivatives are those of the reference."""
 
     @staticmethod
-    def forward(ctx: Any, call: _Call, *sources: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, call: Call, *sources: Tensor | None) -> tuple[Tensor, ...]:
         """``sources`` are all that gradients can be asked for: the input, two states, four weights."""
         cell, packed, scan, all_steps = call
         stash = stash_memory(scan.input, packed.stash_size(*scan.sizes))
@@ -109,13 +122,13 @@ class _Scan(torch.autograd.Function):
         cell, packed, numbers, all_steps = ctx.others
         scan, weights = Given(input, h, c, *others, *numbers), Weights(ih, hh, bias_ih, bias_hh)
         wanted = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled() or transformed() or _batched(incoming):
-            return None, *_by_reference(_Call(cell, packed, scan, all_steps), weights, incoming, wanted)
+        if needs_reference(incoming):
+            return None, *by_reference(Call(cell, packed, scan, all_steps), weights, incoming, wanted)
         return None, *backward(packed, scan, weights, output, stash, incoming, wanted)
 
 
-def _by_reference(
-    call: _Call, weights: Weights, incoming: tuple[Tensor | None, ...], wanted: tuple[bool, ...]
+def by_reference(
+    call: Call, weights: Weights, incoming: tuple[Tensor | None, ...], wanted: tuple[bool, ...]
 ) -> list[Tensor | None]:
     """The gradients as ``backward`` has them, but computed so that they can be differentiated again."""
     scan, again = call.scan, torch.is_grad_enabled()

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter, functional
 
 from seqloom.errors import ShapeError
+from seqloom.kernels.both import compiled_both
 from seqloom.kernels.checks import (
     check_lengths,
     check_options,
@@ -183,19 +184,55 @@ def _layers(
     for layer in range(0, len(weights), directions):
         if layer > 0 and dropout > 0:
             input = functional.dropout(input, dropout)
-        outputs = []
-        for index in range(layer, layer + directions):
-            before = tuple(s[index] for s in state)
-            given = cell, input, before, weights[index], lengths, index > layer, options[index], time_first
-            output, after, *every = _run(*given)
-            outputs.append(output)
-            last.append(after)
-            steps.extend(every)
-        input = outputs[0] if directions == 1 else torch.cat(outputs, dim=-1)  # [B, T, D*H] or [T, B, D*H]
+        of_layer = slice(layer, layer + directions)
+        before = [tuple(each[index] for each in state) for index in range(layer, layer + directions)]
+        given = cell, input, before, weights[of_layer], lengths, options[of_layer], time_first
+        if directions == 2 and _at_once(*given):
+            input, after = compiled_both(*given)
+            last.extend(after)
+        else:
+            input = _one_by_one(*given, last, steps)
     over_layers = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
     if not steps:
         return input, over_layers
     return input, over_layers, tuple(torch.stack(parts) for parts in zip(*steps, strict=True))
+
+
+def _at_once(
+    cell: Recurrence,
+    input: Tensor,
+    states: Sequence[State],
+    weights: Sequence[Weights],
+    lengths: Tensor | None,
+    options: Sequence[Options],
+    time_first: bool,
+) -> bool:
+    """Whether the compiled kernels take both directions of a layer."""
+    if torch.compiler.is_compiling() or 0 in input.shape or any(each.all_states for each in options):
+        return False
+    each = zip(states, weights, options, strict=True)
+    return all(route(cell, input, *arguments) is compiled_scan for arguments in each)
+
+
+def _one_by_one(
+    cell: Recurrence,
+    input: Tensor,
+    states: Sequence[State],
+    weights: Sequence[Weights],
+    lengths: Tensor | None,
+    options: Sequence[Options],
+    time_first: bool,
+    last: list[State],
+    steps: list[State],
+) -> Tensor:
+    """Runs a layer's directions, appends to ``last`` and ``steps``; the output, [B, T, D*H] or [T, B, D*H]."""
+    outputs = []
+    for index, (before, one, chosen) in enumerate(zip(states, weights, options, strict=True)):
+        output, after, *every = _run(cell, input, before, one, lengths, index > 0, chosen, time_first)
+        outputs.append(output)
+        last.append(after)
+        steps.extend(every)
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
 
 
 def _run(

@@ -1,10 +1,13 @@
 #include "packed_weights.hpp"
 
 #include <nanobind/stl/string_view.h>
+#include <nanobind/stl/tuple.h>
 
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
+#include "../directions.hpp"
 #include "../isa.hpp"
 
 namespace nb = nanobind;
@@ -37,50 +40,106 @@ Scan<T> scan_of(int threads, long batch, long time, bool reverse, Address input,
             {static_cast<T>(rate_0), static_cast<T>(rate_1)}};
 }
 
-void forward(const PackedWeights& weights, int threads, long batch, long time, bool reverse, Address input,
-             long input_row, long input_time, Address output, long output_row, long output_time, Address before_0,
-             Address before_1, Address after_0, Address after_1, Address steps_1, Address lengths, Address fresh,
-             Address mask, Address zone_0, Address zone_1, double rate_0, double rate_1, Address stash) {
+template <typename T>
+Forward<T> forward_of(int threads, long batch, long time, bool reverse, Address input, long input_row, long input_time,
+                      Address output, long output_row, long output_time, Address before_0, Address before_1,
+                      Address after_0, Address after_1, Address steps_1, Address lengths, Address fresh, Address mask,
+                      Address zone_0, Address zone_1, double rate_0, double rate_1, Address stash) {
+    Forward<T> call;
+    static_cast<Scan<T>&>(call) = scan_of<T>(threads, batch, time, reverse, input, input_row, input_time, before_0,
+                                             before_1, lengths, fresh, mask, zone_0, zone_1, rate_0, rate_1);
+    call.output = {at<T>(output), output_row, output_time};
+    call.steps = at<T>(steps_1);
+    call.after[0] = at<T>(after_0);
+    call.after[1] = at<T>(after_1);
+    call.stash = at<T>(stash);
+    return call;
+}
+
+// A call, and the weights that were packed.
+template <typename T>
+struct BackwardCall {
+    Weights<T> weights;
+    Backward<T> scan;
+};
+
+template <typename T>
+BackwardCall<T> backward_of(int threads, long batch, long time, bool reverse, Address weight_ih, Address weight_hh,
+                            Address input, long input_row, long input_time, Address output, long output_row,
+                            long output_time, Address before_0, Address before_1, Address d_output, long d_output_row,
+                            long d_output_time, Address d_after_0, Address d_after_1, Address d_steps_1,
+                            Address lengths, Address fresh, Address mask, Address zone_0, Address zone_1, double rate_0,
+                            double rate_1, Address stash, Address d_input, long d_input_row, long d_input_time,
+                            Address d_before_0, Address d_before_1, Address d_weight_ih, Address d_weight_hh,
+                            Address d_bias_ih, Address d_bias_hh) {
+    Backward<T> call;
+    static_cast<Scan<T>&>(call) = scan_of<T>(threads, batch, time, reverse, input, input_row, input_time, before_0,
+                                             before_1, lengths, fresh, mask, zone_0, zone_1, rate_0, rate_1);
+    call.output = {at<T>(output), output_row, output_time};
+    call.stash = at<T>(stash);
+    call.d_output = {at<T>(d_output), d_output_row, d_output_time};
+    call.d_steps = at<T>(d_steps_1);
+    call.d_after[0] = at<T>(d_after_0);
+    call.d_after[1] = at<T>(d_after_1);
+    call.d_input = {at<T>(d_input), d_input_row, d_input_time};
+    call.d_before[0] = at<T>(d_before_0);
+    call.d_before[1] = at<T>(d_before_1);
+    call.d_input_weights = at<T>(d_weight_ih);
+    call.d_hidden_weights = at<T>(d_weight_hh);
+    call.d_input_bias = at<T>(d_bias_ih);
+    call.d_hidden_bias = at<T>(d_bias_hh);
+    return {{at<T>(weight_ih), at<T>(weight_hh), nullptr, nullptr}, call};
+}
+
+// A call's arguments as Python gives them.
+template <typename Result, typename... Each>
+std::tuple<Each...> arguments_of(Result (*)(Each...));
+using ForwardArguments = decltype(arguments_of(&forward_of<float>));
+using BackwardArguments = decltype(arguments_of(&backward_of<float>));
+
+void forward(const PackedWeights& weights, const ForwardArguments& given) {
+    const nb::gil_scoped_release others_may_run;
+    weights.visit([&]<typename T>(Packed<T>& packed) { packed.forward(std::apply(forward_of<T>, given)); });
+}
+
+void backward(const PackedWeights& weights, const BackwardArguments& given) {
     const nb::gil_scoped_release others_may_run;
     weights.visit([&]<typename T>(Packed<T>& packed) {
-        Forward<T> call;
-        static_cast<Scan<T>&>(call) = scan_of<T>(threads, batch, time, reverse, input, input_row, input_time, before_0,
-                                                 before_1, lengths, fresh, mask, zone_0, zone_1, rate_0, rate_1);
-        call.output = {at<T>(output), output_row, output_time};
-        call.steps = at<T>(steps_1);
-        call.after[0] = at<T>(after_0);
-        call.after[1] = at<T>(after_1);
-        call.stash = at<T>(stash);
-        packed.forward(call);
+        const auto call = std::apply(backward_of<T>, given);
+        packed.backward(call.weights, call.scan);
     });
 }
 
-void backward(const PackedWeights& weights, int threads, long batch, long time, bool reverse, Address weight_ih,
-              Address weight_hh, Address input, long input_row, long input_time, Address output, long output_row,
-              long output_time, Address before_0, Address before_1, Address d_output, long d_output_row,
-              long d_output_time, Address d_after_0, Address d_after_1, Address d_steps_1, Address lengths,
-              Address fresh, Address mask, Address zone_0, Address zone_1, double rate_0, double rate_1, Address stash,
-              Address d_input, long d_input_row, long d_input_time, Address d_before_0, Address d_before_1,
-              Address d_weight_ih, Address d_weight_hh, Address d_bias_ih, Address d_bias_hh) {
-    const nb::gil_scoped_release others_may_run;
+// Calls body(packed, other), of one type.
+template <typename Body>
+void visit_both(const PackedWeights& weights, const PackedWeights& others, Body&& body) {
     weights.visit([&]<typename T>(Packed<T>& packed) {
-        Backward<T> call;
-        static_cast<Scan<T>&>(call) = scan_of<T>(threads, batch, time, reverse, input, input_row, input_time, before_0,
-                                                 before_1, lengths, fresh, mask, zone_0, zone_1, rate_0, rate_1);
-        call.output = {at<T>(output), output_row, output_time};
-        call.stash = at<T>(stash);
-        call.d_output = {at<T>(d_output), d_output_row, d_output_time};
-        call.d_steps = at<T>(d_steps_1);
-        call.d_after[0] = at<T>(d_after_0);
-        call.d_after[1] = at<T>(d_after_1);
-        call.d_input = {at<T>(d_input), d_input_row, d_input_time};
-        call.d_before[0] = at<T>(d_before_0);
-        call.d_before[1] = at<T>(d_before_1);
-        call.d_input_weights = at<T>(d_weight_ih);
-        call.d_hidden_weights = at<T>(d_weight_hh);
-        call.d_input_bias = at<T>(d_bias_ih);
-        call.d_hidden_bias = at<T>(d_bias_hh);
-        packed.backward({at<T>(weight_ih), at<T>(weight_hh), nullptr, nullptr}, call);
+        others.visit([&]<typename Other>(Packed<Other>& other) {
+            if constexpr (std::is_same_v<T, Other>) body(packed, other);
+            else throw std::invalid_argument("both directions must be of one type");
+        });
+    });
+}
+
+void forward_both(const PackedWeights& weights, const ForwardArguments& given, const PackedWeights& other_weights,
+                  const ForwardArguments& other_given) {
+    const nb::gil_scoped_release others_may_run;
+    visit_both(weights, other_weights, [&]<typename T>(Packed<T>& packed, Packed<T>& other) {
+        const Packed<T>* const layers[] = {&packed, &other};
+        const Forward<T> calls[] = {std::apply(forward_of<T>, given), std::apply(forward_of<T>, other_given)};
+        run_both(layers, calls);
+    });
+}
+
+void backward_both(const PackedWeights& weights, const BackwardArguments& given, const PackedWeights& other_weights,
+                   const BackwardArguments& other_given) {
+    const nb::gil_scoped_release others_may_run;
+    visit_both(weights, other_weights, [&]<typename T>(Packed<T>& packed, Packed<T>& other) {
+        Packed<T>* const layers[] = {&packed, &other};
+        const auto one = std::apply(backward_of<T>, given), two = std::apply(backward_of<T>, other_given);
+        const Weights<T> read[] = {one.weights, two.weights};
+        const Backward<T> calls[] = {one.scan, two.scan};
+        run_both(layers, read, calls);
     });
 }
 
@@ -129,13 +188,17 @@ void define_packed_weights(nb::module_& m) {
              })
         .def("matches",
              [](const PackedWeights& self, Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh,
-                bool whole) { return self.matches({weight_ih, weight_hh, bias_ih, bias_hh}, whole); })
+                bool whole) {
+                 return self.matches({weight_ih, weight_hh, bias_ih, bias_hh}, whole);
+             })
         .def("stash_size",
              [](const PackedWeights& self, long batch, long time) {
                  return self.visit([&](auto& packed) { return packed.stash_size(batch, time); });
              })
         .def("forward", &forward)
         .def("backward", &backward);
+    m.def("forward_both", &forward_both, "Both directions of a layer at once.");
+    m.def("backward_both", &backward_both, "The same, backward.");
 }
 
 }  // namespace seqloom::bind
