@@ -66,7 +66,8 @@ std::vector<T> one_by_one(const Layers<T>& layers, const Stack<T>& call, const T
 }
 
 template <typename T>
-void check_stack(std::string_view cell, long states, long batch, long time, int count, bool from_zeros) {
+void check_stack(std::string_view cell, long states, long batch, long time, int count, bool from_zeros,
+                 int threads = 2) {
     constexpr long inputs = 5, hidden = 33;
     std::mt19937 random(static_cast<unsigned>(batch + count));
     const Layers<T> layers(*find_kernels<T>(cell, supported().back(), Precision::exact), inputs, hidden, count, random);
@@ -77,7 +78,7 @@ void check_stack(std::string_view cell, long states, long batch, long time, int 
     for (long n = 0; n < batch * time * inputs; ++n) input[n] = normal(random);
     for (long n = 0; n < 2 * count * batch * hidden; ++n) before[n] = normal(random);
     const long second = count * batch * hidden;
-    Stack<T> call{2, batch, time, hidden, {}, {}, {}, {}, {T(0), states > 1 ? T(0.25) : T(0)}};
+    Stack<T> call{threads, batch, time, hidden, {}, {}, {}, {}, {T(0), states > 1 ? T(0.25) : T(0)}};
     call.input = {input.data(), time * inputs, inputs};
     call.output = {output.data(), hidden, batch * hidden};  // time first
     call.after[0] = after.data();
@@ -114,6 +115,24 @@ TEST(stacks_of_any_size) {
                 check_stack<float>("gru", 1, batch, 9, count, from_zeros);
                 check_stack<float>("lstm", 2, batch, 9, count, from_zeros);
                 check_stack<double>("elman-tanh", 1, batch, 9, count, from_zeros);
+            }
+        }
+    }
+    guard(false);
+    CHECK(broken_guards() == broken);
+}
+
+// Long enough for each layer to have a thread of its own, where there are few rows; with a last chunk of any size.
+TEST(stacks_over_time) {
+    const auto broken = broken_guards();
+    guard(true);
+    for (const long batch : {1L, 3L, 17L}) {
+        for (const int count : {2, 3, 5}) {
+            for (const int threads : {2, 3, 8}) {
+                const long time = 257 + batch + count;
+                check_stack<float>("gru", 1, batch, time, count, count == 3, threads);
+                check_stack<float>("lstm", 2, batch, time, count, count != 3, threads);
+                check_stack<double>("elman-tanh", 1, batch, time, count, count == 3, threads);
             }
         }
     }

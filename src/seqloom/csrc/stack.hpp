@@ -20,6 +20,7 @@ struct Stack {
 
 // Runs `layers`, at least one, all of the same cell. The arrays of `call` do not overlap; none may be null but as said.
 // A large batch is split once for all layers, so that what one of them writes is still near when the next one reads it.
+// With few rows and small layers, each layer has a thread of its own and follows the one below in steps of time.
 // Throws std::bad_alloc when there is no memory for scratch.
 template <typename T>
 void run_stack(const std::vector<const Packed<T>*>& layers, const Stack<T>& call);
