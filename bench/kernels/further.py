@@ -1,4 +1,4 @@
-"""Unequal lengths, one step of a stream, and what a call costs that has next to nothing to compute."""
+"""Unequal lengths, both directions, layers, one step of a stream, and a call that has next to nothing to compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import seqloom
 from bench.kernels import onnx_runtime
 from bench.kernels.rows import CELLS, Effort, Job, Shape, compare, timed
-from seqloom.cli.bench import training
+from seqloom.cli.bench import inference, training
 from seqloom.cli.timing import Call, Times
 
 __all__ = ["jobs"]
@@ -22,6 +22,8 @@ RAGGED = Shape(64, 200, 128, 256)
 QUICK_RAGGED = Shape(6, 20, 16, 24)
 STEP = Shape(1, 1, 128, 256)
 LEAST = Shape(1, 1, 1, 1)
+BOTH_WAYS = (Shape(1, 200, 64, 64), Shape(32, 50, 300, 256))
+LAYERS = Shape(1, 500, 64, 64, layers=2)
 
 
 def jobs(quick: bool) -> list[Job]:
@@ -29,6 +31,16 @@ def jobs(quick: bool) -> list[Job]:
     ragged = QUICK_RAGGED if quick else RAGGED
     return [
         *(Job("lengths", cell, "training", ragged, partial(lengths, cell, ragged)) for cell in CELLS),
+        *(
+            Job("directions", cell, what, shape, partial(stacked, cell, shape, what, True))
+            for shape in BOTH_WAYS[: 1 if quick else None]
+            for cell in CELLS
+            for what in ("inference", "training")
+        ),
+        *(
+            Job("layers", cell, "inference", LAYERS, partial(stacked, cell, LAYERS, "inference", False))
+            for cell in CELLS
+        ),
         *(Job("step", cell, "inference", STEP, partial(step, cell)) for cell in CELLS),
         *(Job("overhead", cell, "inference", LEAST, partial(overhead, cell, False)) for cell in CELLS),
         *(Job("overhead", cell, "with gradients", LEAST, partial(overhead, cell, True)) for cell in CELLS),
@@ -91,6 +103,28 @@ def _call(call: Call) -> None:
     if call.before is not None:
         call.before()
     call.run()
+
+
+def stacked(cell: str, shape: Shape, what: str, bidirectional: bool, effort: Effort) -> Mapping[str, Times]:
+    """A layer that reads both ways, or several layers of few rows."""
+    torch.manual_seed(1)
+    theirs = getattr(nn, cell)(shape.inputs, shape.hidden, shape.layers, bidirectional=bidirectional)
+    ours = getattr(seqloom, cell)(shape.inputs, shape.hidden, shape.layers, bidirectional=bidirectional)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(shape.time, shape.batch, shape.inputs)
+    candidates = {"torch": theirs, "fp32": ours}
+    if what == "inference":
+        with torch.no_grad():
+            compare(f"{cell} of layers or directions", ours(x)[0], theirs(x)[0], 1e-4)
+            return timed({name: inference(layer, x) for name, layer in candidates.items()}, effort)
+    gradient = torch.randn(shape.time, shape.batch, shape.hidden * (1 + bidirectional))
+    inputs = {name: x.clone().requires_grad_() for name in candidates}
+    calls = {name: training(layer, inputs[name], None, gradient) for name, layer in candidates.items()}
+    for call in calls.values():
+        _call(call)
+    wanted = inputs["torch"].grad
+    compare(f"{cell} of layers or directions, gradient of the input", inputs["fp32"].grad, wanted, 1e-4)
+    return timed(calls, effort)
 
 
 def step(cell: str, effort: Effort) -> Mapping[str, Times]:

@@ -114,6 +114,18 @@ FURTHER = {
         {"torch": "torch packed", "torch dense": "torch dense", "fp32 dense": "ours dense", "fp32": "ours"},
         1e3,
     ),
+    "directions": _Table(
+        "### Both directions",
+        "One layer that reads both ways, milliseconds.",
+        {"torch": "torch", "fp32": "ours"},
+        1e3,
+    ),
+    "layers": _Table(
+        "### Small layers, one row",
+        "Milliseconds.",
+        {"torch": "torch", "fp32": "ours"},
+        1e3,
+    ),
     "step": _Table(
         "### One step of a stream",
         "From Python, the state fed back, in inference mode, microseconds. torch cell: nn.RNNCell, GRUCell, LSTMCell; "
