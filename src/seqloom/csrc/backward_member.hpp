@@ -160,10 +160,11 @@ private:
                     rule(first, rows);
                 });
             }
-            for (long first = count_after; first < count; ++first) {  // no product before a row's last step
-                std::fill_n(own.sums, vectors * width, Real{});
-                rule(first, 1);
-            }
+            if (count_after == count) continue;
+            const long together = std::min<long>(count - count_after, tile_rows_limit<P> * tile_vectors / vectors);
+            std::fill_n(own.sums, together * vectors * width, Real{});  // no product before a row's last step
+            for (long first = count_after; first < count; first += together)
+                rule(first, std::min(together, count - first));
         }
     }
 

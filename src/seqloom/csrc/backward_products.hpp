@@ -19,8 +19,10 @@ void BackwardScan<Cell, P>::Member::finish_chunk(long newest, long oldest, long 
     }
     meet();
     if (whole.in_tiles()) {
-        lay_in_tiles(inputs_operand(), input_row(), layout().inputs, depth, shared.input_tiles);
-        lay_in_tiles(hiddens_operand(), state_row(), layout().hidden, depth, shared.hidden_tiles);
+        if (whole.call_.d_input_weights != nullptr)
+            lay_in_tiles(inputs_operand(), input_row(), layout().inputs, depth, shared.input_tiles);
+        if (whole.call_.d_hidden_weights != nullptr)
+            lay_in_tiles(hiddens_operand(), state_row(), layout().hidden, depth, shared.hidden_tiles);
         meet();
     }
     const Share strips = Share(divided_up(layout().row / width, tile_vectors), member, members);

@@ -210,7 +210,7 @@ private:
         const V extra = load(layout().extra_bias(whole.packed_) + block * width);
         const auto there = valid_lanes<Real>(valid);
         const Written to = written(block, first);
-        const bool keeps_h = whole.keeps_h_;
+        const bool keeps_h = whole_and_plain ? Cell::reads_h : whole.keeps_h_;
         for (long r = 0; r < rows; ++r, sums += row, inputs += row) {
             V sum[gates], input[gates], state[Cell::states] = {}, stashed[Cell::stashed + 1];
             unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
@@ -279,9 +279,10 @@ private:
                 [&](auto n) SEQLOOM_INLINE_LAMBDA { put_away(stash + n * width, stashed[n], to.stash_past); });
             if constexpr (Cell::states > 1) put_away(stash + Cell::stashed * width, state[1], to.stash_past);
         }
+        const bool keeps_h = whole_and_plain ? Cell::reads_h : whole.keeps_h_;
         const bool fresh = !whole_and_plain && fresh_after(first + r);
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-            if (n > 0 || whole.keeps_h_) store(to.state[n] + r * width, fresh ? V{} : state[n]);
+            if (n > 0 || keeps_h) store(to.state[n] + r * width, fresh ? V{} : state[n]);
         });
         V h = fresh ? V{} : state[0];
         if (!whole_and_plain && at.mask != nullptr) h *= load_valid(at.mask + block * width, valid);
