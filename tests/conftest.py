@@ -24,6 +24,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread for torch's operations, and afterwards as many as before, whatever the test sets."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A fresh folder that is the working directory."""
     monkeypatch.chdir(tmp_path)

@@ -10,13 +10,7 @@ import seqloom as layers
 from seqloom.cli import bench
 from seqloom.kernels import isa
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_each_layer_has_a_row_for_each_pass(seqloom, monkeypatch):

@@ -8,6 +8,8 @@ import torch
 from seqloom.kernels import Options
 from tests.kernels.problems import CELL_IDS, CELLS, assert_close, assert_equal, gradients, make, options
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 cells = pytest.mark.parametrize(("name", "nonlinearity"), CELLS, ids=CELL_IDS)
 types = pytest.mark.parametrize(
     ("dtype", "precision"),
@@ -22,15 +24,6 @@ SIZES = [  # B, T, I, H
     (100, 9, 1, 32),
     (64, 12, 128, 256),
 ]
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    """As many threads as before, whatever a test sets."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def problem_of(name, nonlinearity, size, dtype, precision, which="plain"):

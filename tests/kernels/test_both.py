@@ -11,6 +11,8 @@ from seqloom import kernels
 from seqloom.kernels import Options, Weights
 from tests.kernels.problems import CELL_IDS, CELLS, LENGTHS, assert_close, assert_equal, gradients, make, options
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 cells = pytest.mark.parametrize(("name", "nonlinearity"), CELLS, ids=CELL_IDS)
 SIZES = [  # B, T, I, H
     (1, 3, 2, 5),
@@ -18,15 +20,6 @@ SIZES = [  # B, T, I, H
     (5, 17, 3, 65),
     (40, 9, 30, 33),
 ]
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    """As many threads as before, whatever a test sets."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

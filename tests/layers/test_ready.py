@@ -71,20 +71,16 @@ def test_as_the_long_way(monkeypatch, name, sizes, options):
 @pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.parametrize("sizes", [(1, 300), (3, 261), (7, 450)], ids=str)
 @pytest.mark.parametrize("layers", [2, 3, 4])
-def test_layers_that_follow_each_other_in_time(name, sizes, layers):
+def test_layers_that_follow_each_other_in_time(name, sizes, layers, one_thread):
     """With two threads each layer has one of its own; the last chunk of steps is of any size."""
     layer = make(name, num_layers=layers)
     x, state = arguments(layer, *sizes)
-    threads = torch.get_num_threads()
     found = []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            with torch.inference_mode():
-                layer(x, state)  # packed now, and looked at
-                found.append((layer(x, state), layer(x)))
-    finally:
-        torch.set_num_threads(threads)
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        with torch.inference_mode():
+            layer(x, state)  # packed now, and looked at
+            found.append((layer(x, state), layer(x)))
     for again in found[1:]:
         assert_bits(again[0], found[0][0])
         assert_bits(again[1], found[0][1])

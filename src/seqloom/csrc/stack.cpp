@@ -61,8 +61,6 @@ public:
     }
 
 private:
-    static constexpr long rows_enough = 16;  // of each thread
-
     // How many steps a layer runs before the next one begins with them.
     long chunk() const noexcept { return std::clamp<long>(call_.time / 16, 16, 64); }
     long count() const noexcept { return static_cast<long>(layers_.size()); }
@@ -84,6 +82,7 @@ private:
     }
 
     int teams_of_rows() const noexcept {
+        constexpr long rows_enough = 16;       // of each thread
         constexpr long work_enough = 1 << 20;  // products of all layers that are worth a second thread
         if (count() == 1 || sequence_size() * call_.hidden * count() < work_enough) return 1;
         return static_cast<int>(std::clamp<long>(call_.batch / rows_enough, 1, call_.threads));

@@ -34,18 +34,19 @@ def compiled_both(
         output: [B, T, 2*H], or [T, B, 2*H] with ``time_first``; contiguous.
         states: of each direction, after its last step.
     """
-    calls = []
+    calls: list[Call] = []
+    sources: list[Tensor | None] = []
     for reverse, (state, one, chosen) in enumerate(zip(states, weights, options, strict=True)):
         scan = given(input, state, lengths, bool(reverse), chosen, time_first)
         input, laid = scan.input, contiguous_weights(one)
         steps = input.shape[0] * input.shape[1]
         packed = packed_weights(KINDS[cell.name, cell.nonlinearity], chosen.precision, laid, steps)
-        calls.append((Call(cell, packed, scan, False), laid))
-    sources = [each for call, laid in calls for each in (*call.scan[:3], *laid)]
+        calls.append(Call(cell, packed, scan, False))
+        sources += *scan[:3], *laid
     if requires_grad(*sources):
-        output, *after = cast(Sequence[Tensor], _Both.apply([call for call, _ in calls], *sources))  # type: ignore[no-untyped-call]
+        output, *after = cast(Sequence[Tensor], _Both.apply(calls, *sources))  # type: ignore[no-untyped-call]
     else:
-        output, after = _forward([call for call, _ in calls], [None, None])
+        output, after = _forward(calls, [None, None])
     count = len(states[0])
     return output, [tuple(after[:count]), tuple(after[count:])]
 

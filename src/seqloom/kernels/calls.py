@@ -105,7 +105,7 @@ def forward_both(
     """
     hidden = scans[0].h.shape[-1]
     output = sequence(scans[0].input, 2 * hidden)
-    forward_half, reverse_half = halves(output)
+    forward_half, reverse_half = _halves(output)
     after_0, arguments_0 = _forward_arguments(scans[0], forward_half, False, stashes[0])
     after_1, arguments_1 = _forward_arguments(scans[1], reverse_half, False, stashes[1])
     _native.forward_both(packed[0], arguments_0, packed[1], arguments_1)
@@ -177,13 +177,13 @@ def backward_both(
         The gradients of each direction; that of the input is of its own reading alone, and the two are to be added.
     """
     calls = []
-    for n, (part, of_direction) in enumerate(zip(halves(output), by_direction(incoming), strict=True)):
+    for n, (part, of_direction) in enumerate(zip(_halves(output), by_direction(incoming), strict=True)):
         calls.append(_backward_arguments(scans[n], weights[n], part, stashes[n], of_direction, wanted[n]))
     _native.backward_both(packed[0], calls[0][1], packed[1], calls[1][1])
     return [written for written, *_ in calls]
 
 
-def halves(output: Tensor) -> tuple[Tensor, Tensor]:
+def _halves(output: Tensor) -> tuple[Tensor, Tensor]:
     """Of each direction, from those of both side by side, [B, T, 2*H]."""
     hidden = output.shape[-1] // 2
     return output[..., :hidden], output[..., hidden:]
@@ -191,7 +191,7 @@ def halves(output: Tensor) -> tuple[Tensor, Tensor]:
 
 def by_direction(incoming: tuple[Tensor | None, ...]) -> tuple[tuple[Tensor | None, ...], tuple[Tensor | None, ...]]:
     """The gradients of what ``forward`` would give of each direction, from those of what ``forward_both`` gives."""
-    first, second = (None, None) if incoming[0] is None else halves(incoming[0])
+    first, second = (None, None) if incoming[0] is None else _halves(incoming[0])
     states = 1 + len(incoming) // 2
     return (first, *incoming[1:states]), (second, *incoming[states:])
 

@@ -186,19 +186,16 @@ def _layers(
             input = functional.dropout(input, dropout)
         of_layer = slice(layer, layer + directions)
         before = [tuple(each[index] for each in state) for index in range(layer, layer + directions)]
-        given = cell, input, before, weights[of_layer], lengths, options[of_layer], time_first
-        if directions == 2 and _at_once(*given):
-            input, after = compiled_both(*given)
-            last.extend(after)
-        else:
-            input = _one_by_one(*given, last, steps)
+        input, after, every = _layer(cell, input, before, weights[of_layer], lengths, options[of_layer], time_first)
+        last.extend(after)
+        steps.extend(every)
     over_layers = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
     if not steps:
         return input, over_layers
     return input, over_layers, tuple(torch.stack(parts) for parts in zip(*steps, strict=True))
 
 
-def _at_once(
+def _layer(
     cell: Recurrence,
     input: Tensor,
     states: Sequence[State],
@@ -206,33 +203,21 @@ def _at_once(
     lengths: Tensor | None,
     options: Sequence[Options],
     time_first: bool,
-) -> bool:
-    """Whether the compiled kernels take both directions of a layer."""
-    if torch.compiler.is_compiling() or 0 in input.shape or any(each.all_states for each in options):
-        return False
-    each = zip(states, weights, options, strict=True)
-    return all(route(cell, input, *arguments) is compiled_scan for arguments in each)
-
-
-def _one_by_one(
-    cell: Recurrence,
-    input: Tensor,
-    states: Sequence[State],
-    weights: Sequence[Weights],
-    lengths: Tensor | None,
-    options: Sequence[Options],
-    time_first: bool,
-    last: list[State],
-    steps: list[State],
-) -> Tensor:
-    """Runs a layer's directions, appends to ``last`` and ``steps``; the output, [B, T, D*H] or [T, B, D*H]."""
-    outputs = []
-    for index, (before, one, chosen) in enumerate(zip(states, weights, options, strict=True)):
+) -> tuple[Tensor, list[State], list[State]]:
+    """One layer: the output, [B, T, D*H] or [T, B, D*H]; of each direction the last states, and those of all steps."""
+    directions = list(zip(states, weights, options, strict=True))
+    compiled = len(directions) == 2 and all(route(cell, input, *each) is compiled_scan for each in directions)
+    if compiled and 0 not in input.shape and not any(each.all_states for each in options):
+        return *compiled_both(cell, input, states, weights, lengths, options, time_first), []
+    outputs: list[Tensor] = []
+    last: list[State] = []
+    steps: list[State] = []
+    for index, (before, one, chosen) in enumerate(directions):
         output, after, *every = _run(cell, input, before, one, lengths, index > 0, chosen, time_first)
         outputs.append(output)
         last.append(after)
         steps.extend(every)
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1), last, steps
 
 
 def _run(
