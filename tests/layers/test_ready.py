@@ -87,6 +87,26 @@ def test_layers_that_follow_each_other_in_time(name, sizes, layers, one_thread):
 
 
 @pytest.mark.parametrize("name", COMPILED)
+@torch.inference_mode()
+def test_a_layer_made_for_inference(monkeypatch, name):
+    """Torch does not count the changes of its weights: a single number that changes is seen all the same."""
+    layer = make(name, num_layers=2)
+    x, state = arguments(layer, 3, 6)
+    wanted = layer(x, state)
+    with monkeypatch.context() as without:
+        without.setattr(kernels, "stack", None)
+        assert_bits(layer(x, state), wanted)
+        layer.weight_hh_l1[2, 3] += 0.5
+        with pytest.raises(TypeError):  # the long way, which is not there
+            layer(x, state)
+    changed = layer(x, state)
+    assert not torch.equal(changed[0], wanted[0])
+    fresh = make(name, num_layers=2)
+    fresh.load_state_dict(layer.state_dict())
+    assert_bits(fresh(x, state), changed)
+
+
+@pytest.mark.parametrize("name", COMPILED)
 @torch.no_grad()
 def test_a_second_stream_begins_from_zeros(monkeypatch, name):
     layer = make(name, num_layers=2)

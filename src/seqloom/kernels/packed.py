@@ -14,7 +14,7 @@ from seqloom._native import Packed
 from seqloom.errors import SettingError, ShapeError
 from seqloom.kernels.interface import Weights
 
-__all__ = ["KINDS", "UNCOUNTED", "Kept", "isa", "kept_weights", "packed_weights", "stash_size"]
+__all__ = ["KINDS", "Kept", "isa", "kept_weights", "packed_weights", "stash_size"]
 
 KINDS: dict[tuple[str, str], str] = {
     ("elman", "tanh"): "elman-tanh",
@@ -54,7 +54,7 @@ class Kept:
         self.dtype, self.inputs, self.hidden = weights.ih.dtype, weights.ih.shape[1], weights.hh.shape[1]
         few = weights.ih.numel() + weights.hh.numel() <= _FEW_WEIGHTS
         # Beside so many steps of rows all weights are looked at.
-        self.whole_from = 0 if few or seen[0] is UNCOUNTED else _MANY_STEPS
+        self.whole_from = 0 if few or seen[0] is _UNCOUNTED else _MANY_STEPS
         self.packed, self.seen = packed, seen
 
     def fits(self, weights: Weights) -> bool:
@@ -70,7 +70,7 @@ class Kept:
 _Seen = tuple[tuple[int, int, int, int], tuple[int, int, int, int]]
 """Of each of the weights how often it has changed, and its address."""
 
-UNCOUNTED = (-1, -1, -1, -1)
+_UNCOUNTED = (-1, -1, -1, -1)
 """Seen of tensors made in inference mode: torch does not count their changes, so all of them are looked at always."""
 
 _kept: dict[Hashable, Kept] = {}
@@ -137,7 +137,7 @@ def _look(weights: Weights) -> _Seen:
     ih, hh, bias_ih, bias_hh = weights
     if any(each is not None and each.is_inference() for each in weights):
         first, second, third, fourth = (0 if each is None else each.data_ptr() for each in weights)
-        return UNCOUNTED, (first, second, third, fourth)
+        return _UNCOUNTED, (first, second, third, fourth)
     if bias_ih is None or bias_hh is None:
         return (ih._version, hh._version, 0, 0), (ih.data_ptr(), hh.data_ptr(), 0, 0)
     versions = ih._version, hh._version, bias_ih._version, bias_hh._version

@@ -11,7 +11,7 @@ import torch
 
 from seqloom import _native
 from seqloom._native import Ready
-from seqloom.kernels.packed import KINDS, UNCOUNTED, kept_weights
+from seqloom.kernels.packed import KINDS, kept_weights
 
 if TYPE_CHECKING:
     from seqloom.layers.recurrent import Recurrent
@@ -34,7 +34,7 @@ def ready(layer: Recurrent) -> Ready | None:
         return None
     weights = layer._weights()
     found = [each for one in weights if (each := kept_weights(kind, layer.precision, one, 1)) is not None]
-    if len(found) < len(weights) or any(each.seen[0] is UNCOUNTED for each in found):
+    if len(found) < len(weights):
         return None
     rates = (*layer.zoneout, 0.0, 0.0)[:2]
     kept = [(each.packed, each.seen, each.whole_from) for each in found]

@@ -17,7 +17,7 @@ namespace {
 struct Layer {
     const PackedWeights* packed;
     std::array<nb::handle, 4> weights;  // null for no bias
-    std::array<long, 4> versions;
+    std::array<long, 4> versions;  // negative where torch does not count
     WeightAddresses addresses;
     long whole_from;  // beside so many steps of rows all weights are looked at
 };
@@ -99,7 +99,9 @@ private:
             for (int n = 0; n < 4; ++n) {
                 Tensor view;
                 if (!layer.weights[n].is_valid()) continue;
-                if (torch_.version(layer.weights[n]) != layer.versions[n] || !torch_.view(layer.weights[n], view) ||
+                const bool counted = layer.versions[n] >= 0;
+                if ((counted && torch_.version(layer.weights[n]) != layer.versions[n]) ||
+                    !torch_.view(layer.weights[n], view) ||
                     reinterpret_cast<Address>(data_of(view)) != addresses[n] || !is_type(view))
                     return false;
             }
