@@ -170,6 +170,21 @@ def test_weights_made_for_inference():
         assert_follows(layer, x)
 
 
+def test_weights_whose_memory_is_changed_for_one_made_for_inference():
+    """They were counted when they were packed first; too many to be looked at all in each call then."""
+    layer = GRU(5, 256).eval()
+    x = torch.randn(3, 2, 5)
+    with torch.inference_mode():
+        layer(x)
+        layer.weight_hh_l0.data = torch.randn(768, 256) / 16
+        for _ in range(2):  # the long way, and the short one
+            layer(x)
+            layer.weight_hh_l0[7, 11] += 5
+            wanted = GRU(5, 256).eval()
+            wanted.load_state_dict(layer.state_dict())
+            assert torch.equal(layer(x)[0], wanted(x)[0])
+
+
 def test_weights_made_for_inference_are_kept_while_none_of_them_changes():
     with torch.inference_mode():
         weights = make("gru", features=40, hidden=70, dtype=torch.float32).weights

@@ -45,17 +45,20 @@ def isa() -> str:
 class Kept:
     """Packed weights that are kept, with what they were made of. They go when one of the tensors does."""
 
-    __slots__ = ("dtype", "hidden", "inputs", "packed", "seen", "shapes", "tensors", "whole_from")
+    __slots__ = ("dtype", "few", "hidden", "inputs", "packed", "seen", "shapes", "tensors")
 
     def __init__(self, key: Hashable, packed: Packed, weights: Weights, seen: _Seen) -> None:
         forget = _kept.pop
         self.tensors = [ref(each, lambda _: forget(key, None)) for each in weights if each is not None]
         self.shapes = [None if each is None else each.shape for each in weights]
         self.dtype, self.inputs, self.hidden = weights.ih.dtype, weights.ih.shape[1], weights.hh.shape[1]
-        few = weights.ih.numel() + weights.hh.numel() <= _FEW_WEIGHTS
-        # Beside so many steps of rows all weights are looked at.
-        self.whole_from = 0 if few or seen[0] is _UNCOUNTED else _MANY_STEPS
+        self.few = weights.ih.numel() + weights.hh.numel() <= _FEW_WEIGHTS
         self.packed, self.seen = packed, seen
+
+    @property
+    def whole_from(self) -> int:
+        """Beside so many steps of rows all weights are looked at."""
+        return 0 if self.few or self.seen[0] is _UNCOUNTED else _MANY_STEPS
 
     def fits(self, weights: Weights) -> bool:
         """Whether weights at the same place are so still, whatever their numbers."""

@@ -17,7 +17,7 @@ namespace {
 struct Layer {
     const PackedWeights* packed;
     std::array<nb::handle, 4> weights;  // null for no bias
-    std::array<long, 4> versions;  // negative where torch does not count
+    std::array<long, 4> versions;       // negative where torch does not count
     WeightAddresses addresses;
     long whole_from;  // beside so many steps of rows all weights are looked at
 };
