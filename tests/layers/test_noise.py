@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seqloom import kernels
-from seqloom.layers.noise import connection_mask
+from seqloom.layers.noise import connection_mask, zoneout_marks
 from seqloom.layers.recurrent import Recurrent
 from seqloom.parts import names
 
@@ -150,22 +150,42 @@ def test_the_seed_decides_the_noise(noise):
     assert torch.equal(run(1), run(2))
 
 
-@pytest.mark.parametrize(("rate", "share"), [(0.0, 0.0), (0.3, 0.3), (1e-6, 0.0), (0.999, 0.999), (1.0, 1.0)])
+RATES = pytest.mark.parametrize(
+    ("rate", "share"), [(0.0, 0.0), (0.3, 0.3), (1e-6, 0.0), (0.999, 0.999), (1 - 1e-6, 1.0), (1.0, 1.0)]
+)
+
+
+def assert_drawn_one_by_one(flags, share):
+    """Each of the four flags that come of one random number is set as often, and alone."""
+    fours = flags.flatten()[: flags.numel() // 4 * 4].double().view(-1, 4)
+    error = (share * (1 - share) / len(fours)) ** 0.5
+    assert ((fours.mean(0) - share).abs() <= 4 * error + 1e-5).all()
+    for one in range(4):
+        for other in range(one):
+            both = (fours[:, one] * fours[:, other]).mean()
+            assert abs(both - share**2) <= 8 * error + 1e-5
+
+
+@RATES
 def test_connections_are_drawn_one_by_one(rate, share):
-    """Each of the four factors that come of one random number is dropped as often, and alone."""
     torch.manual_seed(3)
     mask = connection_mask(torch.empty(401, 499, dtype=torch.float64), rate)
     kept = mask[mask != 0]
     torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - share) if share < 1 else 0.0), rtol=1e-2, atol=0)
-    dropped = (mask.flatten()[: 401 * 499 // 4 * 4] == 0).double().view(-1, 4)
-    error = (share * (1 - share) / len(dropped)) ** 0.5
-    assert ((dropped.mean(0) - share).abs() <= 4 * error + 1e-5).all()
-    for one in range(4):
-        for other in range(one):
-            both = (dropped[:, one] * dropped[:, other]).mean()
-            assert abs(both - share**2) <= 8 * error + 1e-5
+    assert_drawn_one_by_one(mask == 0, share)
     if 0 < share < 1:
         assert not torch.equal(mask, connection_mask(mask, rate))
+
+
+@RATES
+def test_zoneout_is_drawn_one_by_one(rate, share):
+    torch.manual_seed(4)
+    marks, others = zoneout_marks(torch.empty(41, 7, 3, dtype=torch.float64), 499, (rate, rate))
+    assert marks.dtype == torch.bool
+    assert marks.shape == (41, 7, 499)
+    assert_drawn_one_by_one(marks, share)
+    if 0 < share < 1:
+        assert not torch.equal(marks, others)
 
 
 @pytest.mark.parametrize("noise", [{"recurrent_dropout": 1.0}, {"weight_dropout": 1.0}])

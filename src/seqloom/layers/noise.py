@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 __all__ = ["connection_mask", "dropout_mask", "zoneout_marks"]
+
+_LEVELS = 1 << 16
 
 
 def dropout_mask(input: Tensor, hidden: int, rate: float) -> Tensor:
@@ -31,8 +34,7 @@ def dropout_mask(input: Tensor, hidden: int, rate: float) -> Tensor:
 def connection_mask(weight: Tensor, rate: float) -> Tensor:
     """Factors for recurrent weights: 0, or 1 / (1 - rate).
 
-    Of each 64 random bits four factors are made, a tenth of the time that torch's dropout takes: there are as many
-    weights to draw for as a short training step has products. So the rate is rounded to 1 / 65,536.
+    The rate is rounded to 1 / 65,536.
 
     Source: L. Wan et al., "Regularization of Neural Networks using DropConnect", ICML (2013); of recurrent weights:
     S. Merity, N. Keskar, R. Socher, arXiv:1708.02182 (2018), section 2.
@@ -44,18 +46,13 @@ def connection_mask(weight: Tensor, rate: float) -> Tensor:
     Returns:
         As ``weight``.
     """
-    levels = 1 << 16
-    dropped = round(rate * levels)
-    scale = levels / (levels - dropped) if dropped < levels else 0.0
-    count = weight.numel()
-    limits = -(1 << 63), (1 << 63) - 1
-    bits = torch.randint(*limits, (-(-count // 4),), dtype=torch.int64, device=weight.device)
-    kept = bits.view(torch.int16)[:count].view(weight.shape) >= dropped - levels // 2
-    return kept.to(weight.dtype).mul_(scale)
+    dropped = _share(rate)
+    scale = 1 / (1 - dropped) if dropped < 1 else 0.0
+    return (~_drawn(weight.shape, dropped, weight.device)).to(weight.dtype).mul_(scale)
 
 
 def zoneout_marks(input: Tensor, hidden: int, rates: Sequence[float]) -> tuple[Tensor, ...]:
-    """Marks where each state stays as it was.
+    """Marks where each state stays as it was. The rates are rounded to 1 / 65,536.
 
     Source: D. Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations",
     arXiv:1606.01305v4 (2017), section 3.
@@ -69,4 +66,22 @@ def zoneout_marks(input: Tensor, hidden: int, rates: Sequence[float]) -> tuple[T
         bool [B, T, H] for each state.
     """
     batch, time, _ = input.shape
-    return tuple(input.new_empty((batch, time, hidden), dtype=torch.bool).bernoulli_(rate) for rate in rates)
+    return tuple(_drawn((batch, time, hidden), _share(rate), input.device) for rate in rates)
+
+
+def _share(rate: float) -> float:
+    return round(rate * _LEVELS) / _LEVELS
+
+
+def _drawn(shape: Sequence[int], share: float, device: torch.device) -> Tensor:
+    """True with this probability, a multiple of 1 / 65,536.
+
+    Of each 64 random bits four marks are made, in a fifth to a tenth of the time that torch's bernoulli_ and dropout
+    take: there are as many to draw as a short training step has products.
+    """
+    if share in (0, 1):  # a limit for which 16 bits are too few
+        return torch.full(shape, share == 1, dtype=torch.bool, device=device)
+    count = math.prod(shape)
+    limits = -(1 << 63), (1 << 63) - 1
+    bits = torch.randint(*limits, (-(-count // 4),), dtype=torch.int64, device=device)
+    return bits.view(torch.int16)[:count].view(shape) < round(share * _LEVELS) - _LEVELS // 2
