@@ -91,7 +91,7 @@ void BackwardScan<Cell, P>::Member::weight_gradients(long strip, long depth, lon
 
 template <class Cell, class P>
 void BackwardScan<Cell, P>::Member::input_gradients(long newest, long oldest, long filled) noexcept {
-    const auto& d_input = whole.call_.d_input;
+    const auto d_input = whole.call_.d_input;
     const Share part(filled, member, members);
     const long panels_of_input = divided_up(layout().input_blocks, column_vectors);
     for (long panel = 0; panel < panels_of_input; ++panel) {
@@ -106,8 +106,9 @@ void BackwardScan<Cell, P>::Member::input_gradients(long newest, long oldest, lo
     long position = 0, active = 0;
     for (long s = newest; s > oldest; --s, position += active) {
         active = active_at(s, active);
-        for (long i = std::max(0L, part.first - position); i < std::min(active, part.last - position); ++i) {
-            copy(own.d_input + (position + i - part.first) * input_row(), layout().inputs,
+        const long last = std::min(active, part.last - position), inputs = layout().inputs, from_row = input_row();
+        for (long i = std::max(0L, part.first - position); i < last; ++i) {
+            copy(own.d_input + (position + i - part.first) * from_row, inputs,
                  d_input.data + rows_[i] * d_input.row + times().at(rows_[i], s) * d_input.time);
         }
     }
@@ -117,18 +118,20 @@ void BackwardScan<Cell, P>::Member::input_gradients(long newest, long oldest, lo
 template <class Cell, class P>
 void BackwardScan<Cell, P>::Member::gather_rows(long newest, long oldest) noexcept {
     const auto& call = whole.call_;
-    const long hidden = layout().hidden;
+    const auto input = call.input;
+    const auto output = call.output;
+    const ToUnits<Plain<Real>> input_to(layout().inputs), hidden_to(layout().hidden);
+    const long hidden = layout().hidden, to_input = input_row(), to_hidden = state_row();
     for_rows(newest, oldest, [&](long position, long row, long s) {
-        copy(call.input.data + row * call.input.row + times().at(row, s) * call.input.time, layout().inputs,
-             shared.inputs + position * input_row());
-        Real* h = shared.hiddens + position * state_row();
+        input_to(input.data + row * input.row + times().at(row, s) * input.time, shared.inputs + position * to_input);
+        Real* h = shared.hiddens + position * to_hidden;
         if (times().fresh(row, s)) {
             std::fill_n(h, hidden, Real{});
             return;
         }
-        copy(s == 0 ? call.before[0] + row * hidden
-                    : call.output.data + row * call.output.row + times().at(row, s - 1) * call.output.time,
-             hidden, h);
+        hidden_to(s == 0 ? call.before[0] + row * hidden
+                         : output.data + row * output.row + times().at(row, s - 1) * output.time,
+                  h);
         if (call.mask != nullptr) {
             for (long unit = 0; unit < hidden; ++unit) h[unit] *= call.mask[row * hidden + unit];
         }
@@ -145,7 +148,8 @@ void BackwardScan<Cell, P>::Member::pair_rows(long filled, long depth) noexcept 
         const bool present = even < filled, partner = odd < filled;
         const auto numbers = [&](const Real* from, long row, long count, Unit* to) {
             for (long n = 0; n < count; n += width) {
-                zip<P>(load(from + even * row + n), partner ? load(from + odd * row + n) : V{}, to + pair * row + n);
+                const V other = partner ? load(from + odd * row + n) : V{};
+                store(to + pair * row + n, P::zipped(load(from + even * row + n), other));
             }
         };
         const auto elements = [&](const Unit* from, Unit* to) {
@@ -182,9 +186,7 @@ void BackwardScan<Cell, P>::Member::pair_columns(const Real* from, long from_row
             for (int n = 0; n < width; ++n) {
                 const long even = 2 * (first + n), odd = even + 1;
                 const Real* at = from + even * from_row + block * width;
-                alignas(64) Unit units[width];
-                zip<P>(even < filled ? load(at) : V{}, odd < filled ? load(at + from_row) : V{}, units);
-                pairs[n] = load(units);
+                pairs[n] = P::zipped(even < filled ? load(at) : V{}, odd < filled ? load(at + from_row) : V{});
             }
             transpose<Unit>(pairs);
             for (int n = 0; n < width; ++n) store(to + (block * width + n) * to_row + first, pairs[n]);

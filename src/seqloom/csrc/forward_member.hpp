@@ -111,12 +111,16 @@ private:
 
     // The input of one step, side by side and as units.
     void gather(long s, long count, long offset) noexcept {
-        const auto& input = whole.call_.input;
-        for (long i = 0; i < count; ++i) {
-            const long row = rows_[i];
-            to_units<P>(input.data + row * input.row + times().at(row, s) * input.time, layout().inputs,
-                        own.input + (offset + i) * input_row());
-        }
+        const auto input = whole.call_.input;
+        const auto place = [&](long i) {
+            return input.data + rows_[i] * input.row + times().at(rows_[i], s) * input.time;
+        };
+        const ToUnits<P> to_units(layout().inputs);
+        const bool in_order = whole.call_.lengths == nullptr;  // one row behind the other, and all at the same time
+        const Real* from = place(0);
+        const long to_row = input_row();
+        Unit* to = own.input + offset * to_row;
+        for (long i = 0; i < count; ++i, from += input.row, to += to_row) to_units(in_order ? from : place(i), to);
     }
 
     void project(long rows) noexcept {

@@ -149,32 +149,30 @@ SEQLOOM_INLINE Vec<typename P::Unit> load_units(const typename P::Real* from, lo
     if constexpr (P::per_unit == 1) {
         return load_part(from, static_cast<int>(std::min<long>(count, width)));
     } else {
-        alignas(64) typename P::Element elements[2 * width];
         const int low = static_cast<int>(std::clamp<long>(count, 0, width));
         const int high = static_cast<int>(std::clamp<long>(count - width, 0, width));
-        P::put(elements, load_part(from, low));
-        P::put(elements + width, high > 0 ? load_part(from + width, high) : Vec<typename P::Real>{});
-        Vec<typename P::Unit> units;
-        std::memcpy(&units, elements, sizeof units);
-        return units;
+        return P::paired(load_part(from, low), load_part(from + width, high));
     }
 }
 
-// Writes `count` numbers as units, filled up with zeros to whole steps of a product.
+// Writes rows of so many numbers as units, filled up with zeros to whole vectors. What follows from the number alone is
+// found out once: rows of one feature are many, and take less time than that would.
 template <class P>
-inline void to_units(const typename P::Real* from, long count, typename P::Unit* to) noexcept {
-    if constexpr (P::per_unit == 1) {
-        copy(from, count, to);
-    } else {
-        constexpr long step = lanes<typename P::Real>;  // units
-        const long units = depth_of<P>(count);
-        for (long u = 0; u < units; u += step) {
-            const auto v = load_units<P>(from + 2 * u, count - 2 * u);
-            if (units - u >= step) std::memcpy(to + u, &v, sizeof v);
-            else std::memcpy(to + u, &v, static_cast<std::size_t>(units - u) * sizeof(*to));
-        }
+class ToUnits {
+public:
+    explicit ToUnits(long count) noexcept : vectors_(count / step), rest_(count % step) {}
+
+    SEQLOOM_INLINE void operator()(const typename P::Real* from, typename P::Unit* to) const noexcept {
+        for (long n = 0; n < vectors_; ++n, from += step, to += width) store(to, load_units<P>(from, step));
+        if (rest_ > 0) store(to, load_units<P>(from, rest_));
     }
-}
+
+private:
+    static constexpr int width = lanes<typename P::Real>;
+    static constexpr long step = width * P::per_unit;  // numbers in a vector of units
+
+    long vectors_, rest_;
+};
 
 // panel[d * stride + lane] = unit d of rows[lane], each of `count` numbers; zero where that is null. The result is zero
 // if all of them are finite.
@@ -231,16 +229,6 @@ void pack_forward(Sizes sizes, const Weights<typename P::Real>& weights, std::by
     store(const_cast<Real*>(layout.zero_if_finite(packed)), check);
 }
 
-// One vector of units, each of an element of `even` and the same one of `odd`.
-template <class P>
-SEQLOOM_INLINE void zip(Vec<typename P::Real> even, Vec<typename P::Real> odd, typename P::Unit* to) noexcept {
-    constexpr int width = lanes<typename P::Real>;
-    typename P::Element low[width], high[width];
-    P::put(low, even);
-    P::put(high, odd);
-    for (int lane = 0; lane < width; ++lane) to[lane] = low[lane] | static_cast<typename P::Unit>(high[lane]) << 16;
-}
-
 // Units of rows of gates beside columns: for each unit of gates, in the order of a row of gates, all columns.
 template <class Cell, class P>
 void pack_columns(const Layout<Cell, P>& layout, const typename P::Real* weights, long columns,
@@ -266,7 +254,7 @@ void pack_columns(const Layout<Cell, P>& layout, const typename P::Real* weights
             if constexpr (P::per_unit == 1) {
                 store(to, part(0));
             } else {
-                zip<P>(part(0), part(1), to);
+                store(to, P::zipped(part(0), part(1)));
             }
         }
     }

@@ -90,7 +90,35 @@ struct Bfloat16 {
         const auto half = _mm512_cvtneps_pbh((__m512)v);
         std::memcpy(to, &half, sizeof half);
 #else
-        for (int lane = 0; lane < lanes<float>; ++lane) to[lane] = rounded(v[lane]);
+        typedef Element Elements __attribute__((vector_size(vector_bytes / 2)));
+        const auto half = __builtin_convertvector(rounded(v) >> 16, Elements);
+        std::memcpy(to, &half, sizeof half);
+#endif
+    }
+
+    // Units of the elements at 0 and 1, 2 and 3, ... of two vectors in a row. Nothing goes through memory: to read a
+    // vector of what was written in halves waits until those have left the processor.
+    static SEQLOOM_INLINE Vec<Unit> paired(Vec<float> low, Vec<float> high) noexcept {
+#if defined(__AVX512BF16__)
+        return (Vec<Unit>)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+#else
+        return [&]<int... lane>(std::integer_sequence<int, lane...>) SEQLOOM_INLINE_LAMBDA {
+            return zipped(__builtin_shufflevector(low, high, 2 * lane...),
+                          __builtin_shufflevector(low, high, 2 * lane + 1 ...));
+        }(std::make_integer_sequence<int, lanes<float>>{});
+#endif
+    }
+
+    // Units of one element of each.
+    static SEQLOOM_INLINE Vec<Unit> zipped(Vec<float> even, Vec<float> odd) noexcept {
+#if defined(__AVX512BF16__)
+        typedef Element Both __attribute__((vector_size(vector_bytes)));
+        const auto both = (Both)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
+        return [&]<int... lane>(std::integer_sequence<int, lane...>) SEQLOOM_INLINE_LAMBDA {
+            return (Vec<Unit>)__builtin_shufflevector(both, both, (lane / 2 + lane % 2 * lanes<float>)...);
+        }(std::make_integer_sequence<int, 2 * lanes<float>>{});
+#else
+        return (rounded(even) >> 16) | (rounded(odd) & 0xffff0000u);
 #endif
     }
 
@@ -99,11 +127,14 @@ struct Bfloat16 {
         return fma((Vec<float>)(units & 0xffff0000u), Vec<float>{}, c);
     }
 
-    static SEQLOOM_INLINE Element rounded(float value) noexcept {
-        const auto bits = std::bit_cast<std::uint32_t>(value);
-        if (value != value) return static_cast<Element>((bits >> 16) | 0x40u);  // stays NaN
-        return static_cast<Element>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+#if !defined(__AVX512BF16__)
+private:
+    // In the upper halves; the lower ones hold anything.
+    static SEQLOOM_INLINE Vec<Unit> rounded(Vec<float> v) noexcept {
+        const auto bits = (Vec<Unit>)v;
+        return v == v ? bits + 0x7fffu + (bits >> 16 & 1u) : bits | 0x400000u;  // NaN stays NaN
     }
+#endif
 };
 
 // out[r][v] = start[r][v] + the sum over d < depth of a[r * a_row + d * a_depth] * b[d * b_depth + v * lanes].

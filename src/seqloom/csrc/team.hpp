@@ -170,9 +170,11 @@ SEQLOOM_INLINE V blend(V kept, V before, V after) noexcept {
 // 0 or 1 for each of a vector's units, from bytes.
 template <typename T>
 SEQLOOM_INLINE Vec<T> load_marks(const std::uint8_t* from, int valid) noexcept {
-    T marks[lanes<T>] = {};
-    for (int lane = 0; lane < valid; ++lane) marks[lane] = from[lane] != 0 ? T{1} : T{0};
-    return load(marks);
+    typedef std::uint8_t Marks __attribute__((vector_size(lanes<T>)));
+    Marks marks{};
+    if (valid == lanes<T>) std::memcpy(&marks, from, sizeof marks);
+    else std::copy_n(from, valid, reinterpret_cast<std::uint8_t*>(&marks));
+    return __builtin_convertvector(marks, Vec<Integer<T>>) != 0 ? splat(T{1}) : Vec<T>{};
 }
 
 // The share of a state that stays as it was.
