@@ -1,4 +1,4 @@
-"""What must not change a bit: the number of threads, the other rows, how many steps a call takes, the order of axes."""
+"""What must not change a bit: the number of threads, other rows, gradients, the steps of a call, the order of axes."""
 
 from __future__ import annotations
 
@@ -98,6 +98,18 @@ def test_step_by_step(name, nonlinearity, dtype, precision, batch):
             one, *state = part.run(options=Options(precision=precision))
             assert torch.equal(one[:, 0], output[:, t])
     assert_equal(state, last)
+
+
+@cells
+@types
+@pytest.mark.parametrize("size", [*SIZES, (2, 7, 5, 64), (7, 5, 33, 100), (17, 6, 3, 48)], ids=str)
+def test_gradients_or_none(name, nonlinearity, dtype, precision, size):
+    """Where nothing is kept for backward the rule goes over the rows in two parts."""
+    problem = problem_of(name, nonlinearity, size, dtype, precision)
+    for lengths in (None, ragged(size)):
+        with torch.no_grad():
+            alone = problem.run(lengths=lengths)
+        assert_equal(alone, problem.run(lengths=lengths))
 
 
 def test_strides():

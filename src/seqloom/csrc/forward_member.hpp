@@ -202,8 +202,33 @@ private:
 
     // The pointwise rule for one block of units of a tile's rows. `row` is from one row to the next in sums and inputs.
     void finish(long block, long first, long rows, const Real* sums, const Real* inputs, long row) noexcept {
-        if (whole.plain_ && layout().valid(block) == width) finish_rows<true>(block, first, rows, sums, inputs, row);
+        const bool plain = whole.plain_ && layout().valid(block) == width;
+        if (Cell::between > 0 && plain && rows > 1 && whole.call_.stash == nullptr)
+            finish_in_two(block, first, rows, sums, inputs, row);
+        else if (plain) finish_rows<true>(block, first, rows, sums, inputs, row);
         else finish_rows<false>(block, first, rows, sums, inputs, row);
+    }
+
+    // As finish_rows<true> where there is no stash, each part of the rule for some rows at once.
+    SEQLOOM_INLINE void finish_in_two(long block, long first, long rows, const Real* sums, const Real* inputs,
+                                      long row) noexcept {
+        constexpr long at_once = 8;
+        const V extra = load(layout().extra_bias(whole.packed_) + block * width);
+        const Written to = written(block, first);
+        V states[at_once][Cell::states], between[at_once][Cell::between + 1], stashed[Cell::stashed + 1];
+        for (long begin = 0; begin < rows; begin += at_once) {
+            const long count = std::min(at_once, rows - begin);
+            for (long r = 0; r < count; ++r, sums += row, inputs += row) {
+                V sum[gates], input[gates];
+                read_gates<true>(sums, inputs, width, sum, input);
+                read_states<true>(to, begin + r, states[r]);
+                Cell::begin(sum, input, extra, states[r], stashed, between[r]);
+            }
+            for (long r = 0; r < count; ++r) {
+                Cell::end(between[r], states[r], stashed);
+                keep<true>(to, first, begin + r, block, width, states[r]);
+            }
+        }
     }
 
     // `whole_and_plain`: all units of the block are there, and nothing but the cell's own rule is asked for.
@@ -212,26 +237,37 @@ private:
                                     long row) noexcept {
         const int valid = whole_and_plain ? width : layout().valid(block);
         const V extra = load(layout().extra_bias(whole.packed_) + block * width);
-        const auto there = valid_lanes<Real>(valid);
         const Written to = written(block, first);
-        const bool keeps_h = whole_and_plain ? Cell::reads_h : whole.keeps_h_;
         for (long r = 0; r < rows; ++r, sums += row, inputs += row) {
             V sum[gates], input[gates], state[Cell::states] = {}, stashed[Cell::stashed + 1];
-            unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
-                sum[g] = load(sums + g * valid);
-                input[g] = load(inputs + g * valid);
-                if (!whole_and_plain) {  // beyond them stands the next gate; beyond H all stays zero
-                    sum[g] = there ? sum[g] : V{};
-                    input[g] = there ? input[g] : V{};
-                }
-            });
-            unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-                if (n > 0 || keeps_h) state[n] = load(to.state[n] + r * width);
-            });
-            if constexpr (whole_and_plain) Cell::forward(sum, input, extra, state, stashed);
+            read_gates<whole_and_plain>(sums, inputs, valid, sum, input);
+            read_states<whole_and_plain>(to, r, state);
+            if constexpr (whole_and_plain) forward(sum, input, extra, state, stashed);
             else advance(to.table[r].zone + now_.zone + block * width, valid, sum, input, extra, state, stashed);
-            keep<whole_and_plain>(to, first, r, block, valid, state, stashed);
+            keep<whole_and_plain>(to, first, r, block, valid, state);
+            put_away(to, r, state, stashed);
         }
+    }
+
+    template <bool whole_and_plain>
+    SEQLOOM_INLINE void read_gates(const Real* sums, const Real* inputs, int valid, V (&sum)[gates],
+                                   V (&input)[gates]) const noexcept {
+        const auto there = valid_lanes<Real>(valid);
+        unroll<gates>([&](auto g) SEQLOOM_INLINE_LAMBDA {
+            sum[g] = load(sums + g * valid);
+            input[g] = load(inputs + g * valid);
+            if (!whole_and_plain) {  // beyond them stands the next gate; beyond H all stays zero
+                sum[g] = there ? sum[g] : V{};
+                input[g] = there ? input[g] : V{};
+            }
+        });
+    }
+
+    static SEQLOOM_INLINE void forward(const V (&sum)[gates], const V (&input)[gates], V extra,
+                                       V (&state)[Cell::states], V (&stashed)[Cell::stashed + 1]) noexcept {
+        V between[Cell::between + 1];
+        Cell::begin(sum, input, extra, state, stashed, between);
+        Cell::end(between, state, stashed);
     }
 
     // Where a block of units of a tile's rows is written. Held beside the loop over rows: the compiler must take what
@@ -260,10 +296,10 @@ private:
 
     SEQLOOM_INLINE void advance(long zone, int valid, const V (&sum)[gates], const V (&input)[gates], V extra,
                                 V (&state)[Cell::states], V (&stashed)[Cell::stashed + 1]) const noexcept {
-        if (!whole.zoneout_) return Cell::forward(sum, input, extra, state, stashed);
+        if (!whole.zoneout_) return forward(sum, input, extra, state, stashed);
         V before[Cell::states];
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA { before[n] = state[n]; });
-        Cell::forward(sum, input, extra, state, stashed);
+        forward(sum, input, extra, state, stashed);
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
             const V kept = kept_share<Real>(whole.call_, n, zone, valid);
             state[n] = blend(kept, before[n], state[n]);
@@ -271,18 +307,20 @@ private:
     }
 
     template <bool whole_and_plain>
+    SEQLOOM_INLINE void read_states(const Written& to, long r, V (&state)[Cell::states]) const noexcept {
+        const bool keeps_h = whole_and_plain ? Cell::reads_h : whole.keeps_h_;
+        unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
+            if (n > 0 || keeps_h) state[n] = load(to.state[n] + r * width);
+        });
+    }
+
+    template <bool whole_and_plain>
     SEQLOOM_INLINE void keep(const Written& to, long first, long r, long block, int valid,
-                             const V (&state)[Cell::states], const V (&stashed)[Cell::stashed + 1]) const noexcept {
+                             const V (&state)[Cell::states]) const noexcept {
         const Row& at = to.table[r];
         if (to.output_past) stream(at.output + to.output, state[0]);
         else store_valid(at.output + to.output, state[0], valid);
         if (!whole_and_plain && at.steps != nullptr) store_valid(at.steps + to.output, state[Cell::states - 1], valid);
-        if (at.stash != nullptr) {
-            Real* const stash = at.stash + to.stash;
-            unroll<Cell::stashed>(
-                [&](auto n) SEQLOOM_INLINE_LAMBDA { put_away(stash + n * width, stashed[n], to.stash_past); });
-            if constexpr (Cell::states > 1) put_away(stash + Cell::stashed * width, state[1], to.stash_past);
-        }
         const bool keeps_h = whole_and_plain ? Cell::reads_h : whole.keeps_h_;
         const bool fresh = !whole_and_plain && fresh_after(first + r);
         unroll<Cell::states>([&](auto n) SEQLOOM_INLINE_LAMBDA {
@@ -291,6 +329,20 @@ private:
         V h = fresh ? V{} : state[0];
         if (!whole_and_plain && at.mask != nullptr) h *= load_valid(at.mask + block * width, valid);
         P::put(to.operand + r * to.operand_row, h);
+    }
+
+    // What backward reads, if there will be one.
+    SEQLOOM_INLINE void put_away(const Written& to, long r, const V (&state)[Cell::states],
+                                 const V (&stashed)[Cell::stashed + 1]) const noexcept {
+        if (to.table[r].stash == nullptr) return;
+        Real* const stash = to.table[r].stash + to.stash;
+        const auto put = [&](int n, V v) SEQLOOM_INLINE_LAMBDA {
+            // What is too much for any cache goes past them all: else each line would be read before it is written.
+            if (to.stash_past) stream(stash + n * width, v);
+            else store(stash + n * width, v);
+        };
+        unroll<Cell::stashed>([&](auto n) SEQLOOM_INLINE_LAMBDA { put(n, stashed[n]); });
+        if constexpr (Cell::states > 1) put(Cell::stashed, state[1]);
     }
 
     // The states after each row's last step.
@@ -308,12 +360,6 @@ private:
                 if constexpr (Cell::states > 1) store_valid(call.after[1] + to, load(state(1, block, i)), valid);
             }
         }
-    }
-
-    // What is too much for any cache goes past them all: else each line would be read before it is written.
-    static SEQLOOM_INLINE void put_away(Real* to, V v, bool past) noexcept {
-        if (past) stream(to, v);
-        else store(to, v);
     }
 
     // Zeros beyond each row's length.

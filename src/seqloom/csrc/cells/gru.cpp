@@ -8,17 +8,22 @@ struct Gru {
     using V = Vec<T>;
     static constexpr int gates = 3, states = 1, stashed = 4, gate_with_extra_bias = 2;
     static constexpr bool reads_h = true, reads_after = false, carries_h = true;
+    static constexpr int between = 2;
 
-    static SEQLOOM_INLINE void forward(const V (&sum)[3], const V (&input)[3], V extra, V (&state)[1],
-                                       V (&stashed)[5]) noexcept {
+    static SEQLOOM_INLINE void begin(const V (&sum)[3], const V (&input)[3], V extra, V (&)[1], V (&stashed)[5],
+                                     V (&between)[3]) noexcept {
         const V r = sigmoid(sum[0] + input[0]), z = sigmoid(sum[1] + input[1]);
         const V hidden_n = sum[2] + extra;  // inside the reset
-        const V n = tanh(fma(r, hidden_n, input[2]));
-        state[0] = fma(z, state[0] - n, n);
+        between[0] = fma(r, hidden_n, input[2]);
         stashed[0] = r;
-        stashed[1] = z;
-        stashed[2] = n;
+        stashed[1] = between[1] = z;
         stashed[3] = hidden_n;
+    }
+
+    static SEQLOOM_INLINE void end(const V (&between)[3], V (&state)[1], V (&stashed)[5]) noexcept {
+        const V n = tanh(between[0]), z = between[1];
+        state[0] = fma(z, state[0] - n, n);
+        stashed[2] = n;
     }
 
     // With h' = n + z (h - n) and n = tanh(x_n + r hidden_n).

@@ -8,17 +8,21 @@ struct Lstm {
     using V = Vec<T>;
     static constexpr int gates = 4, states = 2, stashed = 4, gate_with_extra_bias = -1;
     static constexpr bool reads_h = false, reads_after = false, carries_h = false;
+    static constexpr int between = 1;
 
-    static SEQLOOM_INLINE void forward(const V (&sum)[4], const V (&input)[4], V, V (&state)[2],
-                                       V (&stashed)[5]) noexcept {
+    static SEQLOOM_INLINE void begin(const V (&sum)[4], const V (&input)[4], V, V (&state)[2], V (&stashed)[5],
+                                     V (&between)[2]) noexcept {
         const V i = sigmoid(sum[0] + input[0]), f = sigmoid(sum[1] + input[1]);
         const V g = tanh(sum[2] + input[2]), o = sigmoid(sum[3] + input[3]);
         state[1] = fma(f, state[1], i * g);
-        state[0] = o * tanh(state[1]);
         stashed[0] = i;
         stashed[1] = f;
         stashed[2] = g;
-        stashed[3] = o;
+        stashed[3] = between[0] = o;
+    }
+
+    static SEQLOOM_INLINE void end(const V (&between)[2], V (&state)[2], V (&)[5]) noexcept {
+        state[0] = between[0] * tanh(state[1]);
     }
 
     // With c' = f c + i g and h' = o tanh(c'): dc' gains dh' o (1 - tanh(c')^2), and each gate's gradient passes

@@ -8,21 +8,24 @@
 //   static constexpr bool reads_h;              h enters the rule itself, not only the product
 //   static constexpr bool reads_after;          backward reads the h that forward gave
 //   static constexpr bool carries_h;            backward gives a gradient of h beside the one through the product
+//   static constexpr int between;               vectors that begin hands to end, at most 2; 0: begin does all
 //
-//   forward(sum, input, extra, state, stashed)
+//   begin(sum, input, extra, state, stashed, between) and end(between, state, stashed): forward in two parts, the last
+//   activation in the second one. The processor looks only so far ahead; behind the others of some rows the last ones
+//   overlap.
 //     sum[G]      products of h with the hidden weights
 //     input[G]    products of x with the input weights, with the biases
 //     extra       the bias of the gate that stands apart
-//     state       before the step; after it on return
-//     stashed     written
+//     state       before the step; after it on return from end
+//     stashed     written, by either part
+//     between     written by begin, and read by end
 //   backward(stashed, before, after, d_state, d_input, d_hidden)
 //     before      the states before the step
 //     after       h after it
 //     d_state     gradients of the states after the step; of those before it on return, but for the part of h that runs
 //                 through the product
 //     d_input[G], d_hidden[G]   written: gradients of the gates, as the input's and as the hidden side sees them; the
-//     same
-//                 but for the gate that stands apart
+//                 same but for the gate that stands apart
 #pragma once
 
 #include "backward.hpp"
