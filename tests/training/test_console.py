@@ -32,9 +32,9 @@ def test_seconds_in_words(seconds: float, words: str) -> None:
     assert seconds_in_words(seconds) == words
 
 
-def loop(steps: int = 40, of: int = 100, seconds: float = 0.5) -> Any:
+def loop(steps: int = 40, of: int = 100, seconds: float = 0.5, epochs: int = 2) -> Any:
     """A training after some steps, as far as a console looks at it."""
-    schedule = Schedule(SimpleNamespace(epochs=2, most_epochs=0, budget=None), of // 2, Clock(None))
+    schedule = Schedule(SimpleNamespace(epochs=epochs, most_epochs=0, budget=None), of // 2, Clock(None))
     for step in range(1, steps + 1):
         schedule.advance(step, seconds)
     return SimpleNamespace(
@@ -96,6 +96,8 @@ def test_the_plan_is_told_once_when_the_speed_is_known(capsys: pytest.CaptureFix
     console.refreshed = 0.0
     console.progress(loop(90))
     assert capsys.readouterr().err == ""
+    Console().progress(loop(40, epochs=1))
+    assert "1 epoch, 50 steps of 7 at 2 steps/s" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):

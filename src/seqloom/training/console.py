@@ -91,9 +91,10 @@ class Console:
         if not schedule.step_seconds:  # over after one step, whose time says nothing
             return
         steps = loop.step + max(0.0, schedule.steps_left())
+        epochs = f"{steps / len(loop.batches):.3g}"
         self.say(
             "plan",
-            f"{steps / len(loop.batches):.3g} epochs, {steps:,.0f} steps of {loop.settings.batch} at "
+            f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, {steps:,.0f} steps of {loop.settings.batch} at "
             f"{1 / max(schedule.step_seconds, 1e-9):.3g} steps/s: {seconds_in_words(schedule.seconds_to_end())}",
         )
 
