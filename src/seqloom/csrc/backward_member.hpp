@@ -134,37 +134,40 @@ private:
     void step(long s, long count, long offset, const Unit* after, long count_after) noexcept {
         for (long i = 0; i < count_after; ++i) move_back(own.table[i], rows_[i], s);
         for (long i = count_after; i < count; ++i) own.table[i] = place(rows_[i]);
-        const Share share = panels();
         const int at_once = count_after <= 3 ? panels_at_once<P>(count_after, column_vectors) : 1;
-        const long full = std::min(share.last, layout().blocks / column_vectors), depth = layout().gate_depth;
-        for (long panel = share.first, taken; panel < share.last; panel += taken) {
-            taken = panel + at_once <= full ? at_once : 1;
+        const Share share = panels();
+        const Turns turns(share, std::min(share.last, layout().blocks / column_vectors) - share.first, at_once);
+        const long depth = layout().gate_depth, full = column_vectors * width;
+        for (auto turn = turns.walk(s % 2 != 0); turn.left > 0; turn.go_on()) {
+            const long panel = turn.panel;
+            const int taken = turn.at_once;
             const auto* weights = layout().hidden_columns(whole.packed_, panel);
-            const int vectors =
-                taken * static_cast<int>(std::min<long>(column_vectors, layout().blocks - panel * column_vectors));
-            const auto rule = [&](long first, long rows) {
+            const int vectors = layout().column_panel_vectors(layout().blocks, panel);
+            const auto rule = [&](long each, long first, long rows, const Real* sums, long row) {
                 for (int n = 0; n < vectors; ++n)
-                    pointwise(panel * column_vectors + n, first, rows, offset, own.sums + n * width, vectors * width);
+                    pointwise(each * column_vectors + n, first, rows, offset, sums + n * width, row);
             };
             if (taken > 1) {
-                tile_at_once<P, column_vectors>(count_after)(depth, after, gate_row(), 1, weights,
-                                                             column_vectors * width, own.sums, vectors * width, nullptr,
-                                                             0, nullptr);
-                rule(0, count_after);
+                tile_at_once<P, column_vectors>(count_after)(depth, after, gate_row(), weights,
+                                                             {turns.apart() * full * depth, full}, own.sums,
+                                                             taken * full, nullptr);
+                for (int n = 0; n < taken; ++n)
+                    rule(panel + n * turns.apart(), 0, count_after, own.sums + n * full, taken * full);
             } else {
-                const auto* next = layout().far_panel(
-                    layout().hidden_columns(whole.packed_, panel + 1 < share.last ? panel + 1 : share.first));
+                const auto* next = layout().far_panel(layout().hidden_columns(whole.packed_, turn.next));
                 for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long number) {
                     product(depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width, own.sums,
                             vectors * width, nullptr, 0, ahead_of<P>(next, depth, vectors, number));
-                    rule(first, rows);
+                    rule(panel, first, rows, own.sums, vectors * width);
                 });
             }
             if (count_after == count) continue;
             const long together = std::min<long>(count - count_after, tile_rows_limit<P> * tile_vectors / vectors);
             std::fill_n(own.sums, together * vectors * width, Real{});  // no product before a row's last step
-            for (long first = count_after; first < count; first += together)
-                rule(first, std::min(together, count - first));
+            for (long first = count_after; first < count; first += together) {
+                for (int n = 0; n < taken; ++n)
+                    rule(panel + n * turns.apart(), first, std::min(together, count - first), own.sums, vectors * width);
+            }
         }
     }
 
@@ -330,8 +333,7 @@ private:
         const auto& call = whole.call_;
         const Share share = panels();
         for (long panel = share.first; panel < share.last && call.d_before[0] != nullptr; ++panel) {
-            const int vectors =
-                static_cast<int>(std::min<long>(column_vectors, layout().blocks - panel * column_vectors));
+            const int vectors = layout().column_panel_vectors(layout().blocks, panel);
             const auto* weights = layout().hidden_columns(whole.packed_, panel);
             for_tiles<P>(count_after, vectors, [&](long first, long rows, Tile<P> product, long) {
                 product(layout().gate_depth, after + first * gate_row(), gate_row(), 1, weights, vectors * width,

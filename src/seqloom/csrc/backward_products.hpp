@@ -95,8 +95,7 @@ void BackwardScan<Cell, P>::Member::input_gradients(long newest, long oldest, lo
     const Share part(filled, member, members);
     const long panels_of_input = divided_up(layout().input_blocks, column_vectors);
     for (long panel = 0; panel < panels_of_input; ++panel) {
-        const int vectors =
-            static_cast<int>(std::min<long>(column_vectors, layout().input_blocks - panel * column_vectors));
+        const int vectors = layout().column_panel_vectors(layout().input_blocks, panel);
         const auto* next =
             layout().far_panel(layout().input_columns(whole.packed_, panel + 1 < panels_of_input ? panel + 1 : 0));
         multiply<P>(part.last - part.first, vectors, layout().gate_depth, shared.input_gates + part.first * gate_row(),

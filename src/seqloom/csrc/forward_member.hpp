@@ -13,8 +13,11 @@ public:
           shared(buffers),
           own(scratch),
           panels(scan.layout_.panels, member, members),
+          of_one_row(turns_of(panels_at_once<P>(1, full_panel))),
+          of_rows(turns_of(1)),
           barrier(meeting),
-          first_member(member == 0) {}
+          first_member(member == 0),
+          goes_back_(!scan.layout_.small()) {}
 
     void scan(const long* rows, long count) noexcept {
         if (rows_ != nullptr) meet();  // the buffers may still be read for the group before
@@ -33,7 +36,7 @@ public:
             }
             for (long n = 0; n < steps; ++n) gather(s + n, counts[n], offsets[n]);
             project(offsets[steps]);
-            for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], offsets[n]);
+            for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], offsets[n], goes_back_ && n % 2 != 0);
             active = counts[steps - 1];
         }
         end(count);
@@ -62,10 +65,15 @@ private:
         if (barrier != nullptr) barrier->wait();
     }
 
-    // Up to this one, panels are taken so many at once.
-    long panels_until(int at_once) const noexcept {
-        const long full = std::min(panels.last, layout().row / (full_panel * width));
-        return at_once == 1 ? panels.first : panels.first + std::max(0L, full - panels.first) / at_once * at_once;
+    static constexpr bool several = panels_at_once<P>(1, full_panel) > 1;
+    // Of one row some panels are taken at once, and what becomes of them lies side by side.
+    const Turns& turns(long rows) const noexcept { return rows == 1 ? of_one_row : of_rows; }
+    Turns turns_of(int at_once) const noexcept {
+        return {panels, std::min(panels.last, layout().row / (full_panel * width)) - panels.first, at_once};
+    }
+    Apart apart(const Turns& turns, long depth) const noexcept {
+        const long numbers = turns.apart() * full_panel * width;
+        return {numbers * depth, numbers};
     }
 
     // The states before the first step; rows of no length end here. Each member makes itself all of the operand: that
@@ -126,26 +134,25 @@ private:
     void project(long rows) noexcept {
         projected_rows_ = rounded_up(rows, P::row_step);
         const Real* bias = layout().bias(whole.packed_);
-        long panel = panels.first;
-        const int at_once = rows == 1 ? panels_at_once<P>(rows, full_panel) : 1;  // of one row they lie side by side
-        for (; panel < panels_until(at_once); panel += at_once) {
-            tile_at_once<P, full_panel>(rows)(layout().input_depth, own.input, 0, 1,
-                                              layout().input_panel(whole.packed_, panel), full_panel * width,
-                                              projected(panel), 0, bias + panel * full_panel * width, 0, nullptr);
-        }
-        for (; panel < panels.last; ++panel) {
+        const Turns& turns = this->turns(rows);
+        for (auto turn = turns.walk(false); turn.left > 0; turn.go_on()) {
+            const long depth = layout().input_depth, panel = turn.panel, column = panel * full_panel * width;
+            const auto* weights = layout().input_panel(whole.packed_, panel);
+            if (several && turn.at_once > 1) {
+                tile_at_once<P, full_panel>(rows)(depth, own.input, 0, weights, apart(turns, depth), projected(panel),
+                                                  0, bias + column);
+                continue;
+            }
             const int vectors = layout().panel_vectors(panel);
-            const long column = panel * full_panel * width;
-            const auto *weights = layout().input_panel(whole.packed_, panel),
-                       *next = panel + 1 < panels.last ? layout().input_panel(whole.packed_, panel + 1)
-                                                       : layout().hidden_panel(whole.packed_, panels.first);
-            multiply<P>(rows, vectors, layout().input_depth, own.input, input_row(), weights, layout().far_panel(next),
+            const auto* next = turn.left > 1 ? layout().input_panel(whole.packed_, turn.next)
+                                             : layout().hidden_panel(whole.packed_, panels.first);
+            multiply<P>(rows, vectors, depth, own.input, input_row(), weights, layout().far_panel(next),
                         projected(panel), vectors * width, bias + column);
         }
     }
 
-    // `offset` is the place of the first row in the chunk.
-    void step(long s, long count, long offset) noexcept {
+    // `offset` is the place of the first row in the chunk. If `back`, the last panels come first.
+    void step(long s, long count, long offset, bool back) noexcept {
         const auto& call = whole.call_;
         const long steps = call.reverse ? -s : s;
         now_ = {s, steps * call.output.time, s * layout().stash_step(call.batch), steps * layout().hidden};
@@ -160,18 +167,19 @@ private:
         };
         const Unit* operand = s == 0 ? own.start : shared.operand[current_];
         const long depth = s == 0 && whole.from_zero_ ? 0 : layout().hidden_depth;
-        long panel = panels.first;
-        const int at_once = count == 1 ? panels_at_once<P>(count, full_panel) : 1;
-        for (; panel < panels_until(at_once); panel += at_once) {
-            tile_at_once<P, full_panel>(count)(depth, operand, 0, 1, layout().hidden_panel(whole.packed_, panel),
-                                               full_panel * width, own.sums, 0, nullptr, 0, nullptr);
-            for (int n = 0; n < at_once; ++n) finish_panel(panel + n, 0, 1, own.sums + n * full_panel * width);
-        }
-        for (; panel < panels.last; ++panel) {
-            const int vectors = layout().panel_vectors(panel);
+        const Turns& turns = this->turns(count);
+        for (auto turn = turns.walk(back); turn.left > 0; turn.go_on()) {
+            const long panel = turn.panel;
             const auto* weights = layout().hidden_panel(whole.packed_, panel);
-            const auto* next = layout().far_panel(
-                layout().hidden_panel(whole.packed_, panel + 1 < panels.last ? panel + 1 : panels.first));
+            if (several && turn.at_once > 1) {
+                const Apart apart{this->apart(turns, layout().hidden_depth).units, full_panel * width};
+                tile_at_once<P, full_panel>(count)(depth, operand, 0, weights, apart, own.sums, 0, nullptr);
+                for (int n = 0; n < turn.at_once; ++n)
+                    finish_panel(panel + n * turns.apart(), 0, 1, own.sums + n * apart.numbers);
+                continue;
+            }
+            const int vectors = layout().panel_vectors(panel);
+            const auto* next = layout().far_panel(layout().hidden_panel(whole.packed_, turn.next));
             for_tiles<P>(count, vectors, [&](long first, long rows, Tile<P> product, long number) {
                 product(depth, operand + first * operand_row(), operand_row(), 1, weights, vectors * width, own.sums,
                         vectors * width, nullptr, 0, ahead_of<P>(next, depth, vectors, number));
@@ -379,8 +387,10 @@ private:
     Shared shared;
     Own own;
     Share panels;  // this member's
+    Turns of_one_row, of_rows;
     Barrier* barrier;
     bool first_member;
+    bool goes_back_;  // every other step; small weights are near anyway, and the first units are waited for
     const long* rows_ = nullptr;
     long last_ = 0;            // steps of the longest row
     long projected_rows_ = 0;  // of each panel

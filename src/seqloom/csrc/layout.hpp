@@ -89,6 +89,10 @@ struct Layout {
     // --- packed weights of backward -------------------------------------------------------------------------------
     // Columns of h in panels of column_vectors blocks, then columns of the input.
     std::size_t backward_bytes() const noexcept { return gate_depth * (blocks + input_blocks) * width * sizeof(Unit); }
+    // The vectors of one of the panels of so many blocks.
+    static int column_panel_vectors(long of, long panel) noexcept {
+        return static_cast<int>(std::min<long>(column_vectors, of - panel * column_vectors));
+    }
     const Unit* hidden_columns(const std::byte* packed, long panel) const noexcept {
         return reinterpret_cast<const Unit*>(packed) + panel * column_vectors * width * gate_depth;
     }
@@ -243,8 +247,7 @@ void pack_columns(const Layout<Cell, P>& layout, const typename P::Real* weights
             rows[n] = place < 0 ? nullptr : weights + place * columns;
         }
         for (long column = 0; column < blocks; ++column) {
-            const long panel = column / column_vectors,
-                       vectors = std::min<long>(column_vectors, blocks - panel * column_vectors);
+            const long panel = column / column_vectors, vectors = layout.column_panel_vectors(blocks, panel);
             auto* to = packed + panel * column_vectors * width * layout.gate_depth +
                        (d * vectors + column % column_vectors) * width;
             const int count = static_cast<int>(std::min<long>(width, columns - column * width));

@@ -137,26 +137,22 @@ private:
 #endif
 };
 
-// out[r][v] = start[r][v] + the sum over d < depth of a[r * a_row + d * a_depth] * b[d * b_depth + v * lanes].
-//
-// `start` may be null (zeros), one row for all (start_row 0), or `out` itself (start_row out_row). Strides in units,
-// those of out and start in numbers. Rows and vectors are the template's; nothing else is read or written. So it is for
-// each of the `Panels` panels, one of which begins where the one before it ends; what belongs to them in out and start
-// lies side by side.
-//
-// `ahead` is memory that is read soon, for which a tile of many rows asks, a vector's worth with each unit of depth; it
-// may run beyond any array. Null: nothing is asked for.
-template <class P, int Rows, int Vectors, int Panels = 1>
-void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const typename P::Unit* b, long b_depth,
-          typename P::Real* out, long out_row, const typename P::Real* start, long start_row,
-          const typename P::Unit* ahead) noexcept {
+// How far the panels that a tile takes at once lie from each other: units of b, and numbers of out and start.
+struct Apart {
+    long units, numbers;
+};
+
+// What the two functions below do, for `Panels` panels.
+template <class P, int Rows, int Vectors, int Panels>
+SEQLOOM_INLINE void sum_products(long depth, const typename P::Unit* a, long a_row, long a_depth,
+                                 const typename P::Unit* b, long b_depth, Apart apart, typename P::Real* out,
+                                 long out_row, const typename P::Real* start, long start_row,
+                                 const typename P::Unit* ahead) noexcept {
     using Real = typename P::Real;
-    constexpr int width = lanes<Real>;
-    const long panel = depth * b_depth;
-    constexpr int count = Panels * Rows * Vectors;
+    constexpr int width = lanes<Real>, count = Panels * Rows * Vectors;
     Vec<Real> sums[count];  // panel by panel, row by row
-    const auto place = [](int n, long row) SEQLOOM_INLINE_LAMBDA {
-        return n / Vectors % Rows * row + (n / (Rows * Vectors) * Vectors + n % Vectors) * width;
+    const auto place = [&](int n, long row) SEQLOOM_INLINE_LAMBDA {
+        return n / (Rows * Vectors) * apart.numbers + n / Vectors % Rows * row + n % Vectors * width;
     };
     unroll<count>([&](auto n) SEQLOOM_INLINE_LAMBDA {
         sums[n] = start == nullptr ? Vec<Real>{} : load(start + place(n, start_row));
@@ -167,11 +163,34 @@ void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const
             const auto unit = a[r % Rows * a_row];
             unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
                 constexpr int n = r * Vectors + v;
-                sums[n] = P::multiply_add(unit, b + r / Rows * panel + v * width, sums[n]);
+                sums[n] = P::multiply_add(unit, b + r / Rows * apart.units + v * width, sums[n]);
             });
         });
     }
     unroll<count>([&](auto n) SEQLOOM_INLINE_LAMBDA { store(out + place(n, out_row), sums[n]); });
+}
+
+// out[r][v] = start[r][v] + the sum over d < depth of a[r * a_row + d * a_depth] * b[d * b_depth + v * lanes].
+//
+// `start` may be null (zeros), one row for all (start_row 0), or `out` itself (start_row out_row). Strides in units,
+// those of out and start in numbers. Rows and vectors are the template's; nothing else is read or written.
+//
+// `ahead` is memory that is read soon, for which a tile of many rows asks, a vector's worth with each unit of depth; it
+// may run beyond any array. Null: nothing is asked for.
+template <class P, int Rows, int Vectors>
+void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const typename P::Unit* b, long b_depth,
+          typename P::Real* out, long out_row, const typename P::Real* start, long start_row,
+          const typename P::Unit* ahead) noexcept {
+    sum_products<P, Rows, Vectors, 1>(depth, a, a_row, a_depth, b, b_depth, Apart{}, out, out_row, start, start_row,
+                                      ahead);
+}
+
+// The same for each of `Panels` panels, with a_depth 1, and b_depth as a panel's width.
+template <class P, int Rows, int Vectors, int Panels>
+void tile_of_panels(long depth, const typename P::Unit* a, long a_row, const typename P::Unit* b, Apart apart,
+                    typename P::Real* out, long out_row, const typename P::Real* start) noexcept {
+    sum_products<P, Rows, Vectors, Panels>(depth, a, a_row, 1, b, Vectors * lanes<typename P::Real>, apart, out,
+                                           out_row, start, 0, nullptr);
 }
 
 template <class P>
@@ -213,12 +232,17 @@ constexpr int panels_at_once(long rows, int vectors) noexcept {
     return registers < 32 && (rows == 2 || rows == 3) && vectors == 2 ? 2 : 1;
 }
 
+template <class P>
+using TileOfPanels = void (*)(long, const typename P::Unit*, long, const typename P::Unit*, Apart, typename P::Real*,
+                              long, const typename P::Real*) noexcept;
+
 // The tile that takes them, for one row up to three.
 template <class P, int Vectors>
-Tile<P> tile_at_once(long rows) noexcept {
-    static constexpr std::array<Tile<P>, 3> tiles{&tile<P, 1, Vectors, panels_at_once<P>(1, Vectors)>,
-                                                  &tile<P, 2, Vectors, panels_at_once<P>(2, Vectors)>,
-                                                  &tile<P, 3, Vectors, panels_at_once<P>(3, Vectors)>};
+TileOfPanels<P> tile_at_once(long rows) noexcept {
+    static constexpr std::array<TileOfPanels<P>, 3> tiles{
+        &tile_of_panels<P, 1, Vectors, panels_at_once<P>(1, Vectors)>,
+        &tile_of_panels<P, 2, Vectors, panels_at_once<P>(2, Vectors)>,
+        &tile_of_panels<P, 3, Vectors, panels_at_once<P>(3, Vectors)>};
     return tiles[static_cast<std::size_t>(rows - 1)];
 }
 

@@ -96,6 +96,58 @@ struct Share {
         : first(count * member / members), last(count * (member + 1) / members) {}
 };
 
+// How a thread goes through its panels of weights: some at once as long as there are so many whole ones, then one by
+// one. What is taken at once lies far apart, so that in the next turn each of them goes on where it ended: the processor
+// asks ahead for memory that is read in order.
+class Turns {
+public:
+    // `whole` of the share's panels, the first ones, are as wide as a panel can be.
+    Turns(Share share, long whole, int at_once) noexcept
+        : first_(share.first),
+          at_once_(at_once),
+          apart_(at_once > 1 ? std::max(0L, whole) / at_once : 0),
+          beyond_(apart_ * (at_once - 1)),
+          count_(share.last - share.first - beyond_) {}
+
+    // From each of the panels that are taken at once to the next of them.
+    long apart() const noexcept { return apart_; }
+
+    // for (auto turn = turns.walk(back); turn.left > 0; turn.go_on()): there, or back from the last turn. Who goes there
+    // and back finds in the caches what was read last.
+    struct Walk {
+        const Turns& turns;
+        long left;         // turns, with this one
+        long panel, next;  // the first panel of this turn, and of the one that follows (after the last: the same)
+        int at_once;       // how many panels are taken
+        long turn, on;
+
+        SEQLOOM_INLINE void go_on() noexcept {
+            --left;
+            turn += on;
+            look();
+        }
+        SEQLOOM_INLINE void look() noexcept {
+            panel = next;
+            at_once = turns.at_once(turn);
+            if (left > 1) next = turns.panel(turn + on);
+        }
+    };
+    SEQLOOM_INLINE Walk walk(bool back) const noexcept {
+        const long first = back ? count_ - 1 : 0;
+        Walk walk{*this, count_, 0, panel(first), 1, first, back ? -1 : 1};
+        walk.look();
+        return walk;
+    }
+
+private:
+    long panel(long turn) const noexcept { return first_ + turn + (turn < apart_ ? 0 : beyond_); }
+    int at_once(long turn) const noexcept { return turn < apart_ ? at_once_ : 1; }
+
+    long first_;
+    int at_once_;
+    long apart_, beyond_, count_;
+};
+
 // Cuts one block of memory into arrays aligned to 64 bytes. Called once with null to count, once with the memory.
 class Arrays {
 public:
