@@ -165,8 +165,9 @@ private:
             const long together = std::min<long>(count - count_after, tile_rows_limit<P> * tile_vectors / vectors);
             std::fill_n(own.sums, together * vectors * width, Real{});  // no product before a row's last step
             for (long first = count_after; first < count; first += together) {
+                const long rows = std::min(together, count - first);
                 for (int n = 0; n < taken; ++n)
-                    rule(panel + n * turns.apart(), first, std::min(together, count - first), own.sums, vectors * width);
+                    rule(panel + n * turns.apart(), first, rows, own.sums, vectors * width);
             }
         }
     }

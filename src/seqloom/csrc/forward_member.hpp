@@ -16,8 +16,7 @@ public:
           of_one_row(turns_of(panels_at_once<P>(1, full_panel))),
           of_rows(turns_of(1)),
           barrier(meeting),
-          first_member(member == 0),
-          goes_back_(!scan.layout_.small()) {}
+          first_member(member == 0) {}
 
     void scan(const long* rows, long count) noexcept {
         if (rows_ != nullptr) meet();  // the buffers may still be read for the group before
@@ -36,7 +35,8 @@ public:
             }
             for (long n = 0; n < steps; ++n) gather(s + n, counts[n], offsets[n]);
             project(offsets[steps]);
-            for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], offsets[n], goes_back_ && n % 2 != 0);
+            // Not back where weights are near anyway: what the step before wrote last would be waited for.
+            for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], offsets[n], n % 2 != 0 && !layout().small());
             active = counts[steps - 1];
         }
         end(count);
@@ -65,16 +65,13 @@ private:
         if (barrier != nullptr) barrier->wait();
     }
 
+    // Of one row some panels are taken at once; of a cell with wide ones none are, and their code is left out.
     static constexpr bool several = panels_at_once<P>(1, full_panel) > 1;
-    // Of one row some panels are taken at once, and what becomes of them lies side by side.
     const Turns& turns(long rows) const noexcept { return rows == 1 ? of_one_row : of_rows; }
     Turns turns_of(int at_once) const noexcept {
         return {panels, std::min(panels.last, layout().row / (full_panel * width)) - panels.first, at_once};
     }
-    Apart apart(const Turns& turns, long depth) const noexcept {
-        const long numbers = turns.apart() * full_panel * width;
-        return {numbers * depth, numbers};
-    }
+    long apart(const Turns& turns, long depth) const noexcept { return turns.apart() * full_panel * width * depth; }
 
     // The states before the first step; rows of no length end here. Each member makes itself all of the operand: that
     // is less than to wait for the others.
@@ -135,12 +132,14 @@ private:
         projected_rows_ = rounded_up(rows, P::row_step);
         const Real* bias = layout().bias(whole.packed_);
         const Turns& turns = this->turns(rows);
+        const long depth = layout().input_depth;
         for (auto turn = turns.walk(false); turn.left > 0; turn.go_on()) {
-            const long depth = layout().input_depth, panel = turn.panel, column = panel * full_panel * width;
+            const long panel = turn.panel, column = panel * full_panel * width;
             const auto* weights = layout().input_panel(whole.packed_, panel);
             if (several && turn.at_once > 1) {
-                tile_at_once<P, full_panel>(rows)(depth, own.input, 0, weights, apart(turns, depth), projected(panel),
-                                                  0, bias + column);
+                const Apart apart{this->apart(turns, depth), this->apart(turns, 1)};
+                tile_at_once<P, full_panel>(rows)(depth, own.input, 0, weights, apart, projected(panel), 0,
+                                                  bias + column);
                 continue;
             }
             const int vectors = layout().panel_vectors(panel);
@@ -169,21 +168,20 @@ private:
         const long depth = s == 0 && whole.from_zero_ ? 0 : layout().hidden_depth;
         const Turns& turns = this->turns(count);
         for (auto turn = turns.walk(back); turn.left > 0; turn.go_on()) {
-            const long panel = turn.panel;
-            const auto* weights = layout().hidden_panel(whole.packed_, panel);
+            const auto* weights = layout().hidden_panel(whole.packed_, turn.panel);
             if (several && turn.at_once > 1) {
-                const Apart apart{this->apart(turns, layout().hidden_depth).units, full_panel * width};
+                const Apart apart{this->apart(turns, layout().hidden_depth), full_panel * width};
                 tile_at_once<P, full_panel>(count)(depth, operand, 0, weights, apart, own.sums, 0, nullptr);
                 for (int n = 0; n < turn.at_once; ++n)
-                    finish_panel(panel + n * turns.apart(), 0, 1, own.sums + n * apart.numbers);
+                    finish_panel(turn.panel + n * turns.apart(), 0, 1, own.sums + n * apart.numbers);
                 continue;
             }
-            const int vectors = layout().panel_vectors(panel);
+            const int vectors = layout().panel_vectors(turn.panel);
             const auto* next = layout().far_panel(layout().hidden_panel(whole.packed_, turn.next));
             for_tiles<P>(count, vectors, [&](long first, long rows, Tile<P> product, long number) {
                 product(depth, operand + first * operand_row(), operand_row(), 1, weights, vectors * width, own.sums,
                         vectors * width, nullptr, 0, ahead_of<P>(next, depth, vectors, number));
-                finish_panel(panel, first, rows, own.sums);
+                finish_panel(turn.panel, first, rows, own.sums);
             });
         }
         current_ ^= 1;
@@ -390,7 +388,6 @@ private:
     Turns of_one_row, of_rows;
     Barrier* barrier;
     bool first_member;
-    bool goes_back_;  // every other step; small weights are near anyway, and the first units are waited for
     const long* rows_ = nullptr;
     long last_ = 0;            // steps of the longest row
     long projected_rows_ = 0;  // of each panel

@@ -89,9 +89,9 @@ struct Layout {
     // --- packed weights of backward -------------------------------------------------------------------------------
     // Columns of h in panels of column_vectors blocks, then columns of the input.
     std::size_t backward_bytes() const noexcept { return gate_depth * (blocks + input_blocks) * width * sizeof(Unit); }
-    // The vectors of one of the panels of so many blocks.
-    static int column_panel_vectors(long of, long panel) noexcept {
-        return static_cast<int>(std::min<long>(column_vectors, of - panel * column_vectors));
+    // The vectors in one of the panels of so many blocks.
+    static int column_panel_vectors(long of_blocks, long panel) noexcept {
+        return static_cast<int>(std::min<long>(column_vectors, of_blocks - panel * column_vectors));
     }
     const Unit* hidden_columns(const std::byte* packed, long panel) const noexcept {
         return reinterpret_cast<const Unit*>(packed) + panel * column_vectors * width * gate_depth;

@@ -97,8 +97,8 @@ struct Share {
 };
 
 // How a thread goes through its panels of weights: some at once as long as there are so many whole ones, then one by
-// one. What is taken at once lies far apart, so that in the next turn each of them goes on where it ended: the processor
-// asks ahead for memory that is read in order.
+// one. What is taken at once lies far apart, so that in the next turn each of them goes on where it ended: the
+// processor asks ahead for memory that is read in order.
 class Turns {
 public:
     // `whole` of the share's panels, the first ones, are as wide as a panel can be.
@@ -112,8 +112,8 @@ public:
     // From each of the panels that are taken at once to the next of them.
     long apart() const noexcept { return apart_; }
 
-    // for (auto turn = turns.walk(back); turn.left > 0; turn.go_on()): there, or back from the last turn. Who goes there
-    // and back finds in the caches what was read last.
+    // for (auto turn = turns.walk(back); turn.left > 0; turn.go_on()): there, or back from the last turn. Who goes
+    // there and back finds in the caches what was read last.
     struct Walk {
         const Turns& turns;
         long left;         // turns, with this one
