@@ -84,10 +84,14 @@ def test_the_other_rows(name, nonlinearity, dtype, precision, size, count):
 
 @cells
 @types
-@pytest.mark.parametrize("batch", [1, 5, 40])
-def test_step_by_step(name, nonlinearity, dtype, precision, batch):
-    """As text is streamed: T calls of one step, each beginning where the one before it ended."""
-    problem = problem_of(name, nonlinearity, (batch, 20, 33, 65), dtype, precision)
+@pytest.mark.parametrize(("batch", "count", "hidden"), [(1, 1, 65), (5, 1, 65), (40, 1, 65), (1, 2, 530), (5, 2, 530)])
+def test_step_by_step(name, nonlinearity, dtype, precision, batch, count, hidden):
+    """As text is streamed: T calls of one step, each beginning where the one before it ended.
+
+    Weights of 530 units crowd a cache: one call reads them from the first, the next one from the last.
+    """
+    torch.set_num_threads(count)
+    problem = problem_of(name, nonlinearity, (batch, 20, 33, hidden), dtype, precision)
     with torch.no_grad():
         output, *last = problem.run(options=Options(precision=precision))
         state = problem.state

@@ -132,6 +132,7 @@ inline std::string describe(const Problem& p, const Wishes& wishes, const Kind& 
     const auto say = [&](bool so, const char* what) { text += so ? std::string(" ") + what : ""; };
     say(wishes.order == Order::time_first, "time first");
     say(wishes.order == Order::with_gaps, "with gaps");
+    say(wishes.back, "back");
     say(p.reverse, "reverse");
     say(!p.lengths.empty(), "lengths");
     say(!p.fresh.empty(), "fresh");

@@ -15,6 +15,7 @@ struct Wishes {
     Order order = Order::rows_first;
     bool repeated = false;  // the input and d_output have strides of 0: all their lines are the same
     bool stash = true;      // without it there is no backward
+    bool back = false;      // the weights from the last
     bool steps = true, d_input = true;
     bool d_before[2] = {true, true}, d_weights[2] = {true, true}, d_bias[2] = {true, true};
 };
@@ -36,6 +37,7 @@ public:
         if (states_ > 1 && wishes.steps) forward_.steps = sequence(steps_, p.hidden).data;
         for (int n = 0; n < states_; ++n) forward_.after[n] = array(p.batch * p.hidden);
         if (wishes.stash) forward_.stash = array(static_cast<long>(kernels.stash_size(sizes(), p.batch, p.time)));
+        forward_.back = wishes.back;
         kernels.forward(sizes(), forward, forward_);
         if (!wishes.stash) return;
 

@@ -14,12 +14,13 @@ using namespace problems;
 namespace {
 
 // Shapes that make the kernels split their work in every way: over rows, over units; in groups and chunks; with what
-// the weights' gradients read as it lies, and laid in tiles.
+// the weights' gradients read as it lies, and laid in tiles; with steps that take their weights there and back.
 struct Shape {
     long batch, time, inputs, hidden;
 };
 constexpr Shape large_shapes[] = {{70, 9, 7, 33},   {3, 9, 5, 260}, {51, 40, 3, 17},  {2, 150, 33, 65},
-                                  {20, 7, 13, 100}, {300, 2, 1, 5}, {2, 35, 41, 261}, {33, 5, 20, 150}};
+                                  {20, 7, 13, 100}, {300, 2, 1, 5}, {2, 35, 41, 261}, {33, 5, 20, 150},
+                                  {1, 1, 200, 300}, {5, 1, 70, 530}, {40, 1, 33, 530}};
 
 }  // namespace
 
@@ -82,6 +83,7 @@ TEST(scans_of_any_size_with_any_options) {
             choose_options(p, random);
             Wishes wishes;
             wishes.threads = static_cast<int>(random.from(1, 3));
+            wishes.back = random.yes();
             wishes.order = static_cast<Order>(random.from(0, 2));
             drop_some_arrays(p, wishes, random);
             compare(p, wishes, seed);
@@ -99,6 +101,7 @@ TEST(scans_that_are_split) {
                 if (threads > 1) choose_options(p, random);
                 Wishes wishes;
                 wishes.threads = threads;
+                wishes.back = threads == 2;
                 compare(p, wishes);
             }
         }
@@ -116,6 +119,7 @@ TEST(results_do_not_depend_on_the_number_of_threads) {
                 Wishes wishes;
                 const auto alone = Trial<T>(p, kernels, wishes).all(false);
                 for (wishes.threads = 2; wishes.threads <= 3; ++wishes.threads) {
+                    wishes.back = !wishes.back;
                     CHECK_IN(describe(p, wishes, kind), (Trial<T>(p, kernels, wishes).all(false) == alone));
                 }
             });

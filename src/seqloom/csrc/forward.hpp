@@ -1,8 +1,10 @@
 // A cell over time, forward: the one time loop, for any cell's pointwise rule.
 #pragma once
 
+#include <cmath>
 #include <optional>
 
+#include "caches.hpp"
 #include "memory.hpp"
 #include "team.hpp"
 
@@ -27,7 +29,10 @@ public:
         const auto batch = static_cast<double>(call.batch), time = static_cast<double>(call.time);
         const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
-        plan_ = plan(call.threads, call.batch, call.time, step * time + inputs);
+        const double all = step * time + inputs;
+        plan_ = plan(call.threads, call.batch, call.time, all);
+        crowded_ = call.time == 1 && layout_.forward_bytes() > plan_.members * second_cache() / 2;
+        if (crowded_) late_ = std::lround(first_late * static_cast<double>(layout_.panels) / all);
         const auto stash_bytes = layout_.stash_size(call.batch, call.time) * sizeof(Real);
         stash_past_caches_ = stash_bytes > past_caches_from && is_aligned(call.stash);
         // Half a line that waits for its other half, of the next panel, is written by itself: that takes longer than to
@@ -56,6 +61,7 @@ private:
     static constexpr long chunk_rows = 64;  // about so many rows of the input are projected at once
     static constexpr long chunk_steps = 64;
     static constexpr std::size_t past_caches_from = 16 << 20;  // bytes
+    static constexpr double first_late = 0.7;  // microseconds that the caller needs more than those that it wakes
 
     long rows_of_chunk() const noexcept { return rounded_up(std::max(chunk_rows, rows_at_once_), P::row_step); }
     // What the product reads of h, for all rows at once.
@@ -125,6 +131,10 @@ private:
     Times<Real> times_;
     bool zoneout_, plain_, keeps_h_, from_zero_, stash_past_caches_ = false, output_past_caches_ = false;
     Plan plan_;
+    // Whether it is one step, and each member's weights take more than half of its second cache. What lies there is not
+    // spread evenly: some of them push out each other, and the caller's also what Python needs.
+    bool crowded_ = false;
+    long late_ = 0;  // for so many panels the first member comes late
     long rows_at_once_ = 0;
     std::size_t shared_bytes_ = 0, own_bytes_ = 0;
     std::optional<Rows> rows_;

@@ -12,7 +12,7 @@ public:
         : whole(scan),
           shared(buffers),
           own(scratch),
-          panels(scan.layout_.panels, member, members),
+          panels(scan.layout_.panels, member, members, scan.late_),
           of_one_row(turns_of(panels_at_once<P>(1, full_panel))),
           of_rows(turns_of(1)),
           barrier(meeting),
@@ -34,9 +34,11 @@ public:
                 offsets[steps + 1] = offsets[steps] + active;
             }
             for (long n = 0; n < steps; ++n) gather(s + n, counts[n], offsets[n]);
-            project(offsets[steps]);
+            projected_rows_ = rounded_up(offsets[steps], P::row_step);
+            if (!whole.crowded_) project(offsets[steps]);
             // Not back where weights are near anyway: what the step before wrote last would be waited for.
-            for (long n = 0; n < steps; ++n, ++s) step(s, counts[n], offsets[n], n % 2 != 0 && !layout().small());
+            for (long n = 0; n < steps; ++n, ++s)
+                step(s, counts[n], offsets[n], whole.crowded_ ? whole.call_.back : n % 2 != 0 && !layout().small());
             active = counts[steps - 1];
         }
         end(count);
@@ -128,29 +130,33 @@ private:
         for (long i = 0; i < count; ++i, from += input.row, to += to_row) to_units(in_order ? from : place(i), to);
     }
 
+    // The products of a chunk's rows with all input weights.
     void project(long rows) noexcept {
-        projected_rows_ = rounded_up(rows, P::row_step);
-        const Real* bias = layout().bias(whole.packed_);
         const Turns& turns = this->turns(rows);
-        const long depth = layout().input_depth;
         for (auto turn = turns.walk(false); turn.left > 0; turn.go_on()) {
-            const long panel = turn.panel, column = panel * full_panel * width;
-            const auto* weights = layout().input_panel(whole.packed_, panel);
-            if (several && turn.at_once > 1) {
-                const Apart apart{this->apart(turns, depth), this->apart(turns, 1)};
-                tile_at_once<P, full_panel>(rows)(depth, own.input, 0, weights, apart, projected(panel), 0,
-                                                  bias + column);
-                continue;
-            }
-            const int vectors = layout().panel_vectors(panel);
-            const auto* next = turn.left > 1 ? layout().input_panel(whole.packed_, turn.next)
-                                             : layout().hidden_panel(whole.packed_, panels.first);
-            multiply<P>(rows, vectors, depth, own.input, input_row(), weights, layout().far_panel(next),
-                        projected(panel), vectors * width, bias + column);
+            project(turns, turn, rows,
+                    turn.left > 1 ? layout().input_panel(whole.packed_, turn.next)
+                                  : layout().hidden_panel(whole.packed_, panels.first));
         }
     }
 
-    // `offset` is the place of the first row in the chunk. If `back`, the last panels come first.
+    // ... with those of one turn. `next` is what is read after them.
+    void project(const Turns& turns, const Turns::Walk& turn, long rows, const Unit* next) noexcept {
+        const long panel = turn.panel, depth = layout().input_depth;
+        const auto* weights = layout().input_panel(whole.packed_, panel);
+        const Real* bias = layout().bias(whole.packed_) + panel * full_panel * width;
+        if (several && turn.at_once > 1) {
+            const Apart apart{this->apart(turns, depth), this->apart(turns, 1)};
+            tile_at_once<P, full_panel>(rows)(depth, own.input, 0, weights, apart, projected(panel), 0, bias);
+            return;
+        }
+        const int vectors = layout().panel_vectors(panel);
+        multiply<P>(rows, vectors, depth, own.input, input_row(), weights, layout().far_panel(next), projected(panel),
+                    vectors * width, bias);
+    }
+
+    // `offset` is the place of the first row in the chunk. If `back`, the last panels come first. Where weights crowd the
+    // cache, a panel of the input comes beside that of h: what is read first is then what the call before read last.
     void step(long s, long count, long offset, bool back) noexcept {
         const auto& call = whole.call_;
         const long steps = call.reverse ? -s : s;
@@ -169,6 +175,7 @@ private:
         const Turns& turns = this->turns(count);
         for (auto turn = turns.walk(back); turn.left > 0; turn.go_on()) {
             const auto* weights = layout().hidden_panel(whole.packed_, turn.panel);
+            if (whole.crowded_) project(turns, turn, count, weights);
             if (several && turn.at_once > 1) {
                 const Apart apart{this->apart(turns, layout().hidden_depth), full_panel * width};
                 tile_at_once<P, full_panel>(count)(depth, operand, 0, weights, apart, own.sums, 0, nullptr);
@@ -177,7 +184,8 @@ private:
                 continue;
             }
             const int vectors = layout().panel_vectors(turn.panel);
-            const auto* next = layout().far_panel(layout().hidden_panel(whole.packed_, turn.next));
+            const auto* next = layout().far_panel(whole.crowded_ ? layout().input_panel(whole.packed_, turn.next)
+                                                                 : layout().hidden_panel(whole.packed_, turn.next));
             for_tiles<P>(count, vectors, [&](long first, long rows, Tile<P> product, long number) {
                 product(depth, operand + first * operand_row(), operand_row(), 1, weights, vectors * width, own.sums,
                         vectors * width, nullptr, 0, ahead_of<P>(next, depth, vectors, number));

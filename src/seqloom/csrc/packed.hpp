@@ -1,6 +1,7 @@
 // The weights of a layer in the kernels' own order, kept for as long as they stay the same.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -27,7 +28,14 @@ public:
     std::size_t forward_bytes() const noexcept { return forward_.size(); }
 
     std::size_t stash_size(long batch, long time) const { return kernels_.stash_size(sizes_, batch, time); }
-    void forward(const Forward<T>& call) const { kernels_.forward(sizes_, forward_.data(), call); }
+
+    // One call goes through the weights from the first and the next one from the last, whatever `call.back` is. Of
+    // several at once it does not matter which.
+    void forward(Forward<T> call) const {
+        call.back = back_.load(std::memory_order_relaxed);
+        back_.store(!call.back, std::memory_order_relaxed);
+        kernels_.forward(sizes_, forward_.data(), call);
+    }
 
     // Packs for backward when it is called first; safe from several threads at once.
     void backward(const Weights<T>& weights, const Backward<T>& call);
@@ -41,6 +49,7 @@ private:
     std::optional<Block> backward_;
     std::once_flag backward_packed_;
     std::uint64_t whole_, sample_;
+    mutable std::atomic<bool> back_{false};
 };
 
 }  // namespace seqloom

@@ -54,6 +54,7 @@ struct Forward : Scan<T> {
     T* steps;            // [B, T, H] with the strides of `output`, written: the second state likewise; null: not wanted
     T* after[2];         // [B, H], written: the states after the last step; as before where the length is 0
     T* stash;            // [stash_size], written for `backward`; null: there will be none
+    bool back;           // the last weights may come first: the caches hold what was read last. The same results
 };
 
 template <typename T>

@@ -18,7 +18,7 @@ target_compile_options(seqloom_flags INTERFACE
 )
 
 add_library(seqloom_core OBJECT
-  ${core}/activations.cpp ${core}/directions.cpp ${core}/isa.cpp ${core}/memory.cpp ${core}/packed.cpp
+  ${core}/activations.cpp ${core}/caches.cpp ${core}/directions.cpp ${core}/isa.cpp ${core}/memory.cpp ${core}/packed.cpp
   ${core}/registry.cpp ${core}/stack.cpp ${core}/threads.cpp
 )
 find_package(Threads REQUIRED)

@@ -89,11 +89,17 @@ private:
     bool dealt_ = false;
 };
 
-// A part of [0, count) for each member: [first, last).
+// A part of [0, count) for each member: [first, last). Where the first member comes late, by what it would take for so
+// many, the others have the more.
 struct Share {
     long first, last;
-    Share(long count, int member, int members) noexcept
-        : first(count * member / members), last(count * (member + 1) / members) {}
+    Share(long count, int member, int members, long late = 0) noexcept
+        : first(from(count, member, members, late)), last(from(count, member + 1, members, late)) {}
+
+private:
+    static long from(long count, int member, int members, long late) noexcept {
+        return std::max(0L, (count + late) * member / members - late);
+    }
 };
 
 // How a thread goes through its panels of weights: some at once as long as there are so many whole ones, then one by
