@@ -155,8 +155,8 @@ private:
                     vectors * width, bias);
     }
 
-    // `offset` is the place of the first row in the chunk. If `back`, the last panels come first. Where weights crowd the
-    // cache, a panel of the input comes beside that of h: what is read first is then what the call before read last.
+    // `offset` is the place of the first row in the chunk. If `back`, the last panels come first. Where weights crowd
+    // the cache, a panel of the input comes beside that of h: what is read first is then what the call before read last.
     void step(long s, long count, long offset, bool back) noexcept {
         const auto& call = whole.call_;
         const long steps = call.reverse ? -s : s;
