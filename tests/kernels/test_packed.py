@@ -129,6 +129,25 @@ def test_a_single_weight_of_a_large_layer_over_many_steps():
     assert_follows(layer, x)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_single_weight_anywhere_however_many_threads_look(request, threads):
+    """Of so many weights, 840,000, that threads share them. Two pieces that change places are a change, too."""
+    request.addfinalizer(lambda: torch.set_num_threads(1))
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    layer, x = GRU(61, 500, batch_first=True), torch.randn(50, 7, 61)
+    assert_follows(layer, x)
+    weights = Weights(*layer.all_weights[0])
+    assert packed_weights("gru", "float32", weights, 350) is packed_weights("gru", "float32", weights, 350)
+    for index in (0, 16_383, 16_384, 400_001, 750_000 - 1):
+        layer.weight_hh_l0.data.view(-1)[index] += 0.5
+        assert_follows(layer, x)
+    flat = layer.weight_hh_l0.data.view(-1)
+    first, second = flat[:16_384].clone(), flat[16_384:32_768].clone()
+    flat[:16_384], flat[16_384:32_768] = second, first
+    assert_follows(layer, x)
+
+
 def test_kept_while_nothing_changes():
     problem = make("gru", dtype=torch.float32)
     first = packed_weights("gru", "float32", problem.weights, 1)

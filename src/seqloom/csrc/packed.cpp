@@ -1,6 +1,12 @@
 #include "packed.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "threads.hpp"
 
 namespace seqloom {
 namespace {
@@ -29,6 +35,11 @@ public:
         }
     }
 
+    void add(std::uint64_t value) noexcept {
+        mix(static_cast<Word>(value));
+        mix(static_cast<Word>(value >> 32));
+    }
+
     std::uint64_t value() const noexcept { return weighted_ * 0x9e3779b97f4a7c15u + sum_; }  // odd, without a pattern
 
 private:
@@ -40,6 +51,42 @@ private:
     std::uint64_t sum_ = 0, weighted_ = 0;
 };
 
+// A checksum of several arrays, some of which may be null.
+using Arrays = std::array<std::pair<const Word*, long>, 4>;
+
+std::uint64_t sample_of(const Arrays& arrays) noexcept {
+    Checksum sum;
+    for (const auto& [words, count] : arrays) {
+        if (words != nullptr) sum.add(words, count, (count / 16) | 1);  // odd: both halves of a double have their turn
+    }
+    return sum.value();
+}
+
+// Of all words: the sum of the sums of pieces, whoever adds them up. The weights lie in no near cache, and two threads
+// read nearly twice as fast as one.
+std::uint64_t whole_of(const Arrays& arrays, int threads) {
+    constexpr long piece = 1 << 14, worth_a_thread = 1 << 18;  // words
+    std::vector<std::pair<const Word*, long>> pieces;
+    long all = 0;
+    for (const auto& [words, count] : arrays) {
+        for (long n = 0; words != nullptr && n < count; n += piece)
+            pieces.emplace_back(words + n, std::min(piece, count - n));
+        if (words != nullptr) all += count;
+    }
+    std::vector<std::uint64_t> sums(pieces.size());
+    run_team(static_cast<int>(std::min<long>(threads, all / worth_a_thread)), [&](int member, int members) noexcept {
+        const auto first = sums.size() * member / members, last = sums.size() * (member + 1) / members;
+        for (auto n = first; n < last; ++n) {
+            Checksum sum;
+            sum.add(pieces[n].first, pieces[n].second, 1);
+            sums[n] = sum.value();
+        }
+    });
+    Checksum sum;
+    for (const auto each : sums) sum.add(each);
+    return sum.value();
+}
+
 }  // namespace
 
 template <typename T>
@@ -47,30 +94,25 @@ Packed<T>::Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weig
     : kernels_(kernels),
       sizes_(sizes),
       forward_(acquire(kernels.forward_bytes(sizes))),
-      whole_(checksum(weights, true)),
-      sample_(checksum(weights, false)) {
+      whole_(checksum(weights, true, 1)),
+      sample_(checksum(weights, false, 1)) {
     kernels_.pack_forward(sizes_, weights, forward_.data());
 }
 
 template <typename T>
-std::uint64_t Packed<T>::checksum(const Weights<T>& weights, bool whole) const noexcept {
+std::uint64_t Packed<T>::checksum(const Weights<T>& weights, bool whole, int threads) const {
     const long rows = kernels_.gates * sizes_.hidden;
-    Checksum sum;
-    const auto add = [&](const T* values, long count) {
-        constexpr long words = sizeof(T) / sizeof(Word);
-        const long step = whole ? 1 : (count * words / 16) | 1;  // odd: both halves of a double have their turn
-        if (values != nullptr) sum.add(reinterpret_cast<const Word*>(values), count * words, step);
+    const auto words = [](const T* values, long count) {
+        return std::pair(reinterpret_cast<const Word*>(values), count * static_cast<long>(sizeof(T) / sizeof(Word)));
     };
-    add(weights.input, rows * sizes_.inputs);
-    add(weights.hidden, rows * sizes_.hidden);
-    add(weights.input_bias, rows);
-    add(weights.hidden_bias, rows);
-    return sum.value();
+    const Arrays arrays{words(weights.input, rows * sizes_.inputs), words(weights.hidden, rows * sizes_.hidden),
+                        words(weights.input_bias, rows), words(weights.hidden_bias, rows)};
+    return whole ? whole_of(arrays, threads) : sample_of(arrays);
 }
 
 template <typename T>
-bool Packed<T>::matches(const Weights<T>& weights, bool whole) const noexcept {
-    return checksum(weights, whole) == (whole ? whole_ : sample_);
+bool Packed<T>::matches(const Weights<T>& weights, bool whole, int threads) const {
+    return checksum(weights, whole, threads) == (whole ? whole_ : sample_);
 }
 
 template <typename T>

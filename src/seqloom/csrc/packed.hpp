@@ -18,8 +18,9 @@ public:
     // alone.
     Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weights);
 
-    // Whether `weights` still hold the numbers that were packed: a checksum of all of them, or of a sample.
-    bool matches(const Weights<T>& weights, bool whole) const noexcept;
+    // Whether `weights` still hold the numbers that were packed: a checksum of all of them, by at most so many threads,
+    // or of a sample. Throws std::bad_alloc.
+    bool matches(const Weights<T>& weights, bool whole, int threads) const;
 
     // How many weights there are: products of one step of one row.
     long count() const noexcept { return kernels_.gates * sizes_.hidden * (sizes_.inputs + sizes_.hidden); }
@@ -41,7 +42,7 @@ public:
     void backward(const Weights<T>& weights, const Backward<T>& call);
 
 private:
-    std::uint64_t checksum(const Weights<T>& weights, bool whole) const noexcept;
+    std::uint64_t checksum(const Weights<T>& weights, bool whole, int threads) const;
 
     const Kernels<T>& kernels_;
     Sizes sizes_;

@@ -89,7 +89,7 @@ def kept_weights(kind: str, precision: str, weights: Weights, steps: int, renew:
     if kept is None:
         return None
     seen = _look(weights)
-    if seen == kept.seen and kept.packed.matches(*seen[1], steps >= kept.whole_from):
+    if seen == kept.seen and kept.packed.matches(*seen[1], steps >= kept.whole_from, torch.get_num_threads()):
         return kept
     if not renew or not kept.fits(weights):
         return None

@@ -154,8 +154,8 @@ PackedWeights::PackedWeights(std::string_view cell, std::string_view isa, std::s
     else throw std::invalid_argument("precision must be float32, float64 or bfloat16; given " + std::string(precision));
 }
 
-bool PackedWeights::matches(const WeightAddresses& weights, bool whole) const {
-    return visit([&]<typename T>(Packed<T>& packed) { return packed.matches(weights.as<T>(), whole); });
+bool PackedWeights::matches(const WeightAddresses& weights, bool whole, int threads) const {
+    return visit([&]<typename T>(Packed<T>& packed) { return packed.matches(weights.as<T>(), whole, threads); });
 }
 
 template <typename T>
@@ -188,8 +188,8 @@ void define_packed_weights(nb::module_& m) {
              })
         .def("matches",
              [](const PackedWeights& self, Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh,
-                bool whole) {
-                 return self.matches({weight_ih, weight_hh, bias_ih, bias_hh}, whole);
+                bool whole, int threads) {
+                 return self.matches({weight_ih, weight_hh, bias_ih, bias_hh}, whole, threads);
              })
         .def("stash_size",
              [](const PackedWeights& self, long batch, long time) {

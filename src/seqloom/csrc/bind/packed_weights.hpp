@@ -35,7 +35,7 @@ public:
     PackedWeights(std::string_view cell, std::string_view isa, std::string_view precision, Sizes sizes,
                   const WeightAddresses& weights);
 
-    bool matches(const WeightAddresses& weights, bool whole) const;
+    bool matches(const WeightAddresses& weights, bool whole, int threads) const;
 
     // Calls body(packed) with the Packed<float> or Packed<double>.
     template <typename Body>

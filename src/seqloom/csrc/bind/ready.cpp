@@ -55,11 +55,12 @@ public:
         if (!given) return nb::none();
         std::array<const void*, 2> before{};
         if (!states_before(state, *given, before)) return nb::none();
-        if (!as_packed(given->batch * given->time)) return nb::none();
+        const int threads = torch_.threads();
+        if (!as_packed(given->batch * given->time, threads)) return nb::none();
         const New output = output_of(*given, axes);
         std::array<New, 2> after;
         for (long n = 0; n < states_; ++n) after[n] = state_of(*given);
-        run(*given, output.data, before, {after[0].data, after[1].data}, axes);
+        run(threads, *given, output.data, before, {after[0].data, after[1].data}, axes);
         if (states_ == 1) return nb::make_tuple(output.tensor, after[0].tensor);
         return nb::make_tuple(output.tensor, nb::make_tuple(after[0].tensor, after[1].tensor));
     }
@@ -92,7 +93,7 @@ private:
     nb::handle weight(std::size_t place) const noexcept { return layers_[place / 4].weights[place % 4]; }
 
     // Whether the weights hold the numbers that were packed.
-    bool as_packed(long steps) const {
+    bool as_packed(long steps, int threads) const {
         for (const auto& layer : layers_) {
             const std::array<Address, 4> addresses{layer.addresses.weight_ih, layer.addresses.weight_hh,
                                                    layer.addresses.bias_ih, layer.addresses.bias_hh};
@@ -105,7 +106,7 @@ private:
                     reinterpret_cast<Address>(data_of(view)) != addresses[n] || !is_type(view))
                     return false;
             }
-            if (!layer.packed->matches(layer.addresses, steps >= layer.whole_from)) return false;
+            if (!layer.packed->matches(layer.addresses, steps >= layer.whole_from, threads)) return false;
         }
         return true;
     }
@@ -182,9 +183,8 @@ private:
                              : torch_.make(type_, {number, given.batch, hidden_});
     }
 
-    void run(const Input& given, void* output, const std::array<const void*, 2>& before,
+    void run(int threads, const Input& given, void* output, const std::array<const void*, 2>& before,
              const std::array<void*, 2>& after, Axes axes) const {
-        const int threads = torch_.threads();
         std::optional<nb::gil_scoped_release> others_may_run;
         if (given.batch * given.time * hidden_ * (inputs_ + hidden_) > let_go_from) others_may_run.emplace();
         layers_[0].packed->visit([&]<typename T>(Packed<T>&) {
