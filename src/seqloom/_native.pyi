@@ -48,11 +48,12 @@ def backward_both(
 class Ready:
     """A layer that was looked at once, to be called again and again; None comes of a call that is not plain.
 
-    Its parameters are given to each call, to see that they are the same tensors still.
+    ``parameters`` is where the module has its own: each call sees whether they are the same tensors still.
     """
 
     def __init__(
         self,
+        parameters: dict[str, Any],
         weights: list[list[Tensor | None]],
         kept: list[tuple[Packed, tuple[tuple[int, int, int, int], tuple[int, int, int, int]], int]],
         states: int,
@@ -60,7 +61,5 @@ class Ready:
         rate_1: float,
         /,
     ) -> None: ...
-    def forward(
-        self, parameters: dict[str, Any], input: Tensor, state: Any, time_first: bool, /
-    ) -> tuple[Tensor, Any] | None: ...
-    def step(self, parameters: dict[str, Any], x: Tensor, state: Any, /) -> tuple[Tensor, Any] | None: ...
+    def forward(self, input: Tensor, state: Any, time_first: bool, /) -> tuple[Tensor, Any] | None: ...
+    def step(self, x: Tensor, state: Any, /) -> tuple[Tensor, Any] | None: ...

@@ -51,38 +51,62 @@ private:
     std::uint64_t sum_ = 0, weighted_ = 0;
 };
 
-// A checksum of several arrays, some of which may be null.
+// What there is a checksum of: several arrays, some of which may be null.
 using Arrays = std::array<std::pair<const Word*, long>, 4>;
+
+// The weights as words.
+template <typename T>
+Arrays words_of(const Weights<T>& weights, Sizes sizes, long gates) noexcept {
+    const long rows = gates * sizes.hidden;
+    const auto words = [](const T* values, long count) {
+        return std::pair(reinterpret_cast<const Word*>(values), count * static_cast<long>(sizeof(T) / sizeof(Word)));
+    };
+    return {words(weights.input, rows * sizes.inputs), words(weights.hidden, rows * sizes.hidden),
+            words(weights.input_bias, rows), words(weights.hidden_bias, rows)};
+}
+
+// From one word of a sample to the next. Odd: both halves of a double have their turn.
+constexpr long sample_step(long count) noexcept { return (count / 16) | 1; }
 
 std::uint64_t sample_of(const Arrays& arrays) noexcept {
     Checksum sum;
     for (const auto& [words, count] : arrays) {
-        if (words != nullptr) sum.add(words, count, (count / 16) | 1);  // odd: both halves of a double have their turn
+        if (words != nullptr) sum.add(words, count, sample_step(count));
     }
     return sum.value();
 }
 
-// Of all words: the sum of the sums of pieces, whoever adds them up. The weights lie in no near cache, and two threads
-// read nearly twice as fast as one.
+// What one thread adds up at once.
+struct Piece {
+    const Word* words;
+    long count;
+    std::uint64_t sum() const noexcept {
+        Checksum sum;
+        sum.add(words, count, 1);
+        return sum.value();
+    }
+};
+
+// Of all words: the sum of the sums of pieces, whoever adds them up. Many weights lie in no near cache, and two threads
+// read them nearly twice as fast as one.
 std::uint64_t whole_of(const Arrays& arrays, int threads) {
-    constexpr long piece = 1 << 14, worth_a_thread = 1 << 18;  // words
-    std::vector<std::pair<const Word*, long>> pieces;
+    constexpr long most = 1 << 14, worth_a_thread = 1 << 18;  // words
+    Checksum sum;
+    std::vector<Piece> pieces;
     long all = 0;
     for (const auto& [words, count] : arrays) {
-        for (long n = 0; words != nullptr && n < count; n += piece)
-            pieces.emplace_back(words + n, std::min(piece, count - n));
-        if (words != nullptr) all += count;
+        if (words == nullptr) continue;
+        if (count <= most) sum.add(Piece{words, count}.sum());
+        for (long n = 0; count > most && n < count; n += most)
+            pieces.push_back({words + n, std::min(most, count - n)});
+        all += count;
     }
+    if (pieces.empty()) return sum.value();
     std::vector<std::uint64_t> sums(pieces.size());
     run_team(static_cast<int>(std::min<long>(threads, all / worth_a_thread)), [&](int member, int members) noexcept {
         const auto first = sums.size() * member / members, last = sums.size() * (member + 1) / members;
-        for (auto n = first; n < last; ++n) {
-            Checksum sum;
-            sum.add(pieces[n].first, pieces[n].second, 1);
-            sums[n] = sum.value();
-        }
+        for (auto n = first; n < last; ++n) sums[n] = pieces[n].sum();
     });
-    Checksum sum;
     for (const auto each : sums) sum.add(each);
     return sum.value();
 }
@@ -101,13 +125,15 @@ Packed<T>::Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weig
 
 template <typename T>
 std::uint64_t Packed<T>::checksum(const Weights<T>& weights, bool whole, int threads) const {
-    const long rows = kernels_.gates * sizes_.hidden;
-    const auto words = [](const T* values, long count) {
-        return std::pair(reinterpret_cast<const Word*>(values), count * static_cast<long>(sizeof(T) / sizeof(Word)));
-    };
-    const Arrays arrays{words(weights.input, rows * sizes_.inputs), words(weights.hidden, rows * sizes_.hidden),
-                        words(weights.input_bias, rows), words(weights.hidden_bias, rows)};
+    const Arrays arrays = words_of(weights, sizes_, kernels_.gates);
     return whole ? whole_of(arrays, threads) : sample_of(arrays);
+}
+
+template <typename T>
+void Packed<T>::fetch_sample(const Weights<T>& weights) const noexcept {
+    for (const auto& [words, count] : words_of(weights, sizes_, kernels_.gates)) {
+        for (long n = 0; words != nullptr && n < count; n += sample_step(count)) __builtin_prefetch(words + n);
+    }
 }
 
 template <typename T>

@@ -22,6 +22,10 @@ public:
     // or of a sample. Throws std::bad_alloc.
     bool matches(const Weights<T>& weights, bool whole, int threads) const;
 
+    // Asks for the memory that `matches` will read of a sample, which the weights as packed keep out of the caches. It
+    // need not be there any more.
+    void fetch_sample(const Weights<T>& weights) const noexcept;
+
     // How many weights there are: products of one step of one row.
     long count() const noexcept { return kernels_.gates * sizes_.hidden * (sizes_.inputs + sizes_.hidden); }
 

@@ -38,4 +38,4 @@ def ready(layer: Recurrent) -> Ready | None:
         return None
     rates = (*layer.zoneout, 0.0, 0.0)[:2]
     kept = [(each.packed, each.seen, each.whole_from) for each in found]
-    return Ready([list(each) for each in weights], kept, len(layer.cell.states), *rates)
+    return Ready(layer._parameters, [list(each) for each in weights], kept, len(layer.cell.states), *rates)

@@ -160,7 +160,7 @@ class Recurrent(nn.Module):
         """
         plain = lengths is None and resets is None and not all_states and not is_compiling()
         if plain and self._ready is not None:
-            result = self._ready.forward(self._parameters, input, state, not self.batch_first)
+            result = self._ready.forward(input, state, not self.batch_first)
             if result is not None:
                 return result
         if input.dim() != 3 or input.shape[2] != self.input_size:
@@ -198,7 +198,7 @@ class Recurrent(nn.Module):
         """
         looked = self._ready
         if looked is not None and not is_dynamo_compiling():
-            result = looked.step(self._parameters, x, state)
+            result = looked.step(x, state)
             if result is not None:
                 return result
         if self.bidirectional or (self.training and (self.recurrent_dropout or self.weight_dropout)):

@@ -158,6 +158,10 @@ bool PackedWeights::matches(const WeightAddresses& weights, bool whole, int thre
     return visit([&]<typename T>(Packed<T>& packed) { return packed.matches(weights.as<T>(), whole, threads); });
 }
 
+void PackedWeights::fetch_sample(const WeightAddresses& weights) const noexcept {
+    visit([&]<typename T>(Packed<T>& packed) { packed.fetch_sample(weights.as<T>()); });
+}
+
 template <typename T>
 void PackedWeights::make(std::string_view cell, Isa isa, Precision precision, Sizes sizes,
                          const WeightAddresses& weights) {

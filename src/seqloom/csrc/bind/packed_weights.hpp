@@ -36,6 +36,7 @@ public:
                   const WeightAddresses& weights);
 
     bool matches(const WeightAddresses& weights, bool whole, int threads) const;
+    void fetch_sample(const WeightAddresses& weights) const noexcept;
 
     // Calls body(packed) with the Packed<float> or Packed<double>.
     template <typename Body>

@@ -1,5 +1,6 @@
 #include "ready.hpp"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <vector>
@@ -34,10 +35,15 @@ enum class Axes { batch_first, time_first, step };
 
 class Ready {
 public:
-    // `weights`: of each layer four tensors or None; `kept`: of each layer its Packed; what Python noted when it packed
-    // them, the four counters of changes and the four addresses; and from how many steps all weights are looked at.
-    Ready(nb::list weights, nb::list kept, long states, double rate_0, double rate_1)
-        : torch_(*Torch::find()), states_(states), rate_{rate_0, rate_1}, kept_{nb::make_tuple(weights, kept)} {
+    // `parameters`: where the module has its own, now and later. `weights`: of each layer four tensors or None; `kept`:
+    // of each layer its Packed; what Python noted when it packed them, the four counters of changes and the four
+    // addresses; and from how many steps all weights are looked at.
+    Ready(nb::dict parameters, nb::list weights, nb::list kept, long states, double rate_0, double rate_1)
+        : torch_(*Torch::find()),
+          parameters_(parameters),
+          states_(states),
+          rate_{rate_0, rate_1},
+          kept_{nb::make_tuple(weights, kept)} {
         for (std::size_t n = 0; n < nb::len(kept); ++n)
             layers_.push_back(layer(weights[n], kept[n][0], kept[n][1], kept[n][2]));
         Tensor hh;
@@ -49,8 +55,9 @@ public:
     }
 
     // Output and state as the layer gives them; None where anything is not as it was, or out of the ordinary.
-    nb::object call(nb::dict parameters, nb::handle input, nb::handle state, Axes axes) {
-        if (!torch_.is_ordinary(input) || !are(parameters) || torch_.watched()) return nb::none();
+    nb::object call(nb::handle input, nb::handle state, Axes axes) {
+        for (const auto& layer : layers_) layer.packed->fetch_sample(layer.addresses);
+        if (!torch_.is_ordinary(input) || !are_the_same() || torch_.watched()) return nb::none();
         const std::optional<Input> given = input_of(input, axes);
         if (!given) return nb::none();
         std::array<const void*, 2> before{};
@@ -80,9 +87,9 @@ private:
     }
 
     // Whether the layer's parameters are the same tensors as ever.
-    bool are(const nb::dict& parameters) const {
+    bool are_the_same() const {
         std::size_t place = 0;
-        for (const auto& [name, parameter] : parameters) {
+        for (const auto& [name, parameter] : parameters_) {
             while (place < 4 * layers_.size() && !weight(place).is_valid()) ++place;
             if (place == 4 * layers_.size() || !weight(place).is(parameter)) return false;
             ++place;
@@ -155,6 +162,10 @@ private:
             if (!torch_.view(each[n], view) || torch_.is_negated(each[n]) || !is_type(view) || !is_state(view, given))
                 return false;
             before[n] = data_of(view);
+            // Half of it lies where another thread wrote it.
+            const long bytes = std::min<long>(given.batch * hidden_ * view.dtype.bits / 8, 4096);
+            for (long byte = 0; byte < bytes; byte += 64)
+                __builtin_prefetch(static_cast<const std::byte*>(before[n]) + byte);
         }
         return true;
     }
@@ -211,6 +222,7 @@ private:
     static constexpr long let_go_from = 1 << 17;
 
     const Torch& torch_;
+    nb::dict parameters_;
     std::vector<Layer> layers_;
     long states_, hidden_ = 0, inputs_ = 0;
     std::array<double, 2> rate_;
@@ -222,19 +234,17 @@ private:
 
 void define_ready(nb::module_& m) {
     nb::class_<Ready>(m, "Ready", "A layer that was looked at once, to be called again and again.")
-        .def(nb::init<nb::list, nb::list, long, double, double>())
+        .def(nb::init<nb::dict, nb::list, nb::list, long, double, double>())
         .def(
             "forward",
-            [](Ready& self, nb::dict parameters, nb::handle input, nb::handle state, bool time_first) {
-                return self.call(parameters, input, state, time_first ? Axes::time_first : Axes::batch_first);
+            [](Ready& self, nb::handle input, nb::handle state, bool time_first) {
+                return self.call(input, state, time_first ? Axes::time_first : Axes::batch_first);
             },
-            nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
+            nb::arg(), nb::arg().none(), nb::arg())
         .def(
             "step",
-            [](Ready& self, nb::dict parameters, nb::handle x, nb::handle state) {
-                return self.call(parameters, x, state, Axes::step);
-            },
-            nb::arg(), nb::arg(), nb::arg().none())
+            [](Ready& self, nb::handle x, nb::handle state) { return self.call(x, state, Axes::step); }, nb::arg(),
+            nb::arg().none())
         // A copy of it, and what comes out of a pickle, is None: it belongs to the tensors that it was made of.
         .def("__reduce__", [](nb::handle) {
             return nb::make_tuple(nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(Py_None))), nb::make_tuple());

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../memory.hpp"
+#include "../threads.hpp"
 
 namespace seqloom::bind {
 
@@ -137,6 +138,13 @@ bool Torch::watched() const {
     return truth(is_grad_enabled_) || truth(is_autocast_enabled_) || truth(is_tracing_) ||
            nb::cast<int>(modes_()) != 0 || !transforms_().is_none() ||
            nb::cast<int>(nb::getattr(forward_mode_, level_)) >= 0;
+}
+
+int Torch::threads() const {
+    thread_local bool told = false;
+    const int usual = told ? usual_threads() : 0;
+    told = true;
+    return usual > 0 ? usual : nb::cast<int>(get_num_threads_());
 }
 
 void define_torch_tensors(nb::module_& m) {

@@ -54,7 +54,9 @@ public:
         return make(type, std::span(sizes.begin(), sizes.size()));
     }
 
-    int threads() const { return nb::cast<int>(get_num_threads_()); }
+    // torch.get_num_threads(): its OpenMP runtime is asked in its place, in a tenth of the time, but for the first call
+    // of a thread, in which torch tells it.
+    int threads() const;
 
 private:
     Torch();
