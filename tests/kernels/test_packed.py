@@ -130,9 +130,9 @@ def test_a_single_weight_of_a_large_layer_over_many_steps():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_single_weight_anywhere_however_many_threads_look(request, threads):
+@pytest.mark.usefixtures("one_thread")
+def test_a_single_weight_anywhere_however_many_threads_look(threads):
     """Of so many weights, 840,000, that threads share them. Two pieces that change places are a change, too."""
-    request.addfinalizer(lambda: torch.set_num_threads(1))
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     layer, x = GRU(61, 500, batch_first=True), torch.randn(50, 7, 61)

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <optional>
 
-#include "caches.hpp"
 #include "memory.hpp"
 #include "team.hpp"
 

@@ -94,7 +94,7 @@ private:
                 const long unit = block * width, index = row * hidden + unit;
                 V h = fresh ? V{} : load_valid(call.before[0] + index, valid);
                 if (call.mask != nullptr) h *= load_valid(call.mask + index, valid);
-                put(own.start, i, unit, h);
+                P::put(reinterpret_cast<typename P::Element*>(own.start + i * operand_row()) + unit, h);
                 if (block < blocks().first || block >= blocks().last) continue;
                 for (int n = 0; n < Cell::states; ++n) {
                     const V state = load_valid(call.before[n] + index, valid);
@@ -110,10 +110,6 @@ private:
         for (long i = 0; i < count; ++i) {
             for (long n = layout().hidden_stride(); n < layout().hidden_depth; ++n) operand[i * operand_row() + n] = {};
         }
-    }
-
-    void put(Unit* operand, long i, long unit, V h) noexcept {
-        P::put(reinterpret_cast<typename P::Element*>(operand + i * operand_row()) + unit, h);
     }
 
     // The input of one step, side by side and as units.
@@ -133,11 +129,9 @@ private:
     // The products of a chunk's rows with all input weights.
     void project(long rows) noexcept {
         const Turns& turns = this->turns(rows);
-        for (auto turn = turns.walk(false); turn.left > 0; turn.go_on()) {
-            project(turns, turn, rows,
-                    turn.left > 1 ? layout().input_panel(whole.packed_, turn.next)
-                                  : layout().hidden_panel(whole.packed_, panels.first));
-        }
+        const Unit* const behind = layout().hidden_panel(whole.packed_, panels.first);
+        for (auto turn = turns.walk(false); turn.left > 0; turn.go_on())
+            project(turns, turn, rows, turn.left > 1 ? layout().input_panel(whole.packed_, turn.next) : behind);
     }
 
     // ... with those of one turn. `next` is what is read after them.
@@ -156,7 +150,7 @@ private:
     }
 
     // `offset` is the place of the first row in the chunk. If `back`, the last panels come first. Where weights crowd
-    // the cache, a panel of the input comes beside that of h: what is read first is then what the call before read last.
+    // the cache, panels of the input come beside those of h: what is read first was read last in the call before.
     void step(long s, long count, long offset, bool back) noexcept {
         const auto& call = whole.call_;
         const long steps = call.reverse ? -s : s;

@@ -5,6 +5,7 @@
 // as hold them (4 units of an LSTM: one vector); numbers beyond them have zero weights.
 #pragma once
 
+#include "caches.hpp"
 #include "products.hpp"
 #include "scan.hpp"
 
@@ -116,12 +117,11 @@ struct Layout {
     // Small weights stay in the nearest cache: then a few rows at a time run through all steps.
     bool small() const noexcept { return forward_bytes() <= 256 * 1024; }
     // A panel that is read next; null where it is near anyway and need not be asked for. A product in whole tiles waits
-    // for the second cache as little as for the nearest one.
+    // for the second cache as little as for the nearest one; that keeps five eighths of its size beside all else.
     const Unit* far_panel(const Unit* panel) const noexcept {
-        const bool near = P::row_step > 1 ? forward_bytes() <= second_cache : small();
+        const bool near = P::row_step > 1 ? forward_bytes() <= second_cache() / 8 * 5 : small();
         return near ? nullptr : panel;
     }
-    static constexpr std::size_t second_cache = 5 << 18;  // bytes that one of 2 MiB keeps beside all else
 };
 
 // Exchanges rows and columns of a square of vectors (Eklundh's exchanges of ever larger squares).

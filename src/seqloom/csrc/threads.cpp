@@ -120,16 +120,9 @@ bool run_on_openmp(int wanted, Work work, void* context) noexcept {
     return true;
 }
 
-int threads_of_openmp() noexcept {
-    const OpenMp* const runtime = openmp();
-    return runtime == nullptr ? 0 : runtime->usual_threads();
-}
-
 #else
 
 bool run_on_openmp(int, Work, void*) noexcept { return false; }
-
-int threads_of_openmp() noexcept { return 0; }
 
 #endif
 
@@ -254,6 +247,11 @@ void run_team(int wanted, Work work, void* context) noexcept {
     work(context, 0, 1);
 }
 
-int usual_threads() noexcept { return threads_of_openmp(); }
+int usual_threads() noexcept {
+#if defined(__linux__)
+    if (const OpenMp* const runtime = openmp()) return runtime->usual_threads();
+#endif
+    return 0;
+}
 
 }  // namespace seqloom

@@ -24,10 +24,6 @@ namespace seqloom {
 // time: a caller that finds it busy works alone. Safe to call from several threads at once.
 void run_team(int wanted, void (*work)(void* context, int member, int members), void* context) noexcept;
 
-// How many threads torch would take for a call of this thread; 0 where its OpenMP runtime is not found. Only what torch
-// has set up knows of torch.set_num_threads: it does so where it is asked itself for the first time.
-int usual_threads() noexcept;
-
 // The same for a function object, called as body(member, members), which must be noexcept.
 template <class Body>
 void run_team(int wanted, Body&& body) noexcept {
@@ -41,6 +37,10 @@ void run_team(int wanted, Body&& body) noexcept {
         wanted, [](void* context, int member, int members) { (*static_cast<Function*>(context))(member, members); },
         const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
+
+// How many threads torch would take for a call of this thread; 0 where its OpenMP runtime is not found. Only what torch
+// has set up knows of torch.set_num_threads: it does so where it is asked itself for the first time.
+int usual_threads() noexcept;
 
 // Carries std::bad_alloc out of a team, whose members must not throw.
 class Failures {

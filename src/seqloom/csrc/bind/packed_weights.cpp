@@ -45,7 +45,7 @@ Forward<T> forward_of(int threads, long batch, long time, bool reverse, Address 
                       Address output, long output_row, long output_time, Address before_0, Address before_1,
                       Address after_0, Address after_1, Address steps_1, Address lengths, Address fresh, Address mask,
                       Address zone_0, Address zone_1, double rate_0, double rate_1, Address stash) {
-    Forward<T> call;
+    Forward<T> call{};
     static_cast<Scan<T>&>(call) = scan_of<T>(threads, batch, time, reverse, input, input_row, input_time, before_0,
                                              before_1, lengths, fresh, mask, zone_0, zone_1, rate_0, rate_1);
     call.output = {at<T>(output), output_row, output_time};
@@ -72,7 +72,7 @@ BackwardCall<T> backward_of(int threads, long batch, long time, bool reverse, Ad
                             double rate_1, Address stash, Address d_input, long d_input_row, long d_input_time,
                             Address d_before_0, Address d_before_1, Address d_weight_ih, Address d_weight_hh,
                             Address d_bias_ih, Address d_bias_hh) {
-    Backward<T> call;
+    Backward<T> call{};
     static_cast<Scan<T>&>(call) = scan_of<T>(threads, batch, time, reverse, input, input_row, input_time, before_0,
                                              before_1, lengths, fresh, mask, zone_0, zone_1, rate_0, rate_1);
     call.output = {at<T>(output), output_row, output_time};
