@@ -32,14 +32,14 @@ def assert_bits(given, wanted):
     )
 
 
-def make(name, **options):
+def make(name, hidden=33, **options):
     torch.manual_seed(0)
-    return Recurrent(name, 5, 33, **options).eval()
+    return Recurrent(name, 5, hidden, **options).eval()
 
 
 def arguments(layer, batch, time):
     x = torch.randn(batch, time, 5) if layer.batch_first else torch.randn(time, batch, 5)
-    state = tuple(torch.randn(layer.num_layers, batch, 33) for _ in layer.cell.states)
+    state = tuple(torch.randn(layer.num_layers, batch, layer.hidden_size) for _ in layer.cell.states)
     return x, state if len(state) > 1 else state[0]
 
 
@@ -151,10 +151,12 @@ def test_inputs_that_lie_otherwise(monkeypatch):
     ],
     ids=["in-place", "behind-torch", "parameter", "dictionary", "data", "precision", "zoneout", "training"],
 )
+# The second one computes on two threads while all that is looked at.
+@pytest.mark.parametrize(("hidden", "sizes"), [(33, (3, 4)), (290, (1, 1))], ids=["some-steps", "one-large-step"])
 @torch.no_grad()
-def test_changes_are_seen(change, differs):
-    layer = make("gru")
-    x, state = arguments(layer, 3, 4)
+def test_changes_are_seen(change, differs, hidden, sizes):
+    layer = make("gru", hidden)
+    x, state = arguments(layer, *sizes)
     before = [layer(x, state) for _ in range(3)][-1]
     change(layer)
     fresh = copy.deepcopy(layer)  # has never been looked at
@@ -183,7 +185,38 @@ def test_gradients_and_others_are_as_ever():
             layer(x, state[0])
         batched = torch.func.vmap(lambda each: layer(each, state)[0])(x[None])
         torch.testing.assert_close(batched[0], wanted[0])
-        torch.testing.assert_close(layer(torch._neg_view(-x), state), wanted)
+
+
+@torch.no_grad()
+def test_numbers_with_a_minus_sign_kept_in_mind():
+    layer = make("lstm", 290)
+    x, (h, c) = arguments(layer, 1, 1)
+    wanted = [layer(x, (h, c)) for _ in range(3)][-1]
+    torch.testing.assert_close(layer(torch._neg_view(-x), (h, c)), wanted)
+    torch.testing.assert_close(layer(x, (h, torch._neg_view(-c))), wanted)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("layers", [1, 2])
+@torch.inference_mode()
+def test_a_large_step_is_the_first_of_many(name, layers, monkeypatch):
+    """Of layers of one row, on two threads: the second one begins before the call has been looked at."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        layer = make(name, 290, num_layers=layers)
+        x, state = arguments(layer, 1, 3)
+        wanted = layer(x, state)[0]
+        layer.step(x[0], state)
+        monkeypatch.setattr(kernels, "stack", None)
+        for _ in range(3):
+            going_on = state
+            for t in range(3):
+                output, going_on = layer.step(x[t], going_on)
+                assert torch.equal(output, wanted[t])
+            assert torch.equal(output, flat((output, going_on))[1][-1])
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("kind", [RNN, GRU, LSTM])

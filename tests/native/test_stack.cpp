@@ -2,6 +2,7 @@
 #include <array>
 #include <random>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "buffer.hpp"
@@ -66,9 +67,9 @@ std::vector<T> one_by_one(const Layers<T>& layers, const Stack<T>& call, const T
 }
 
 template <typename T>
-void check_stack(std::string_view cell, long states, long batch, long time, int count, bool from_zeros,
-                 int threads = 2) {
-    constexpr long inputs = 5, hidden = 33;
+void check_stack(std::string_view cell, long states, long batch, long time, int count, bool from_zeros, int threads = 2,
+                 long hidden = 33) {
+    constexpr long inputs = 5;
     std::mt19937 random(static_cast<unsigned>(batch + count));
     const Layers<T> layers(*find_kernels<T>(cell, supported().back(), Precision::exact), inputs, hidden, count, random);
     const auto sized = [](long size) { return static_cast<std::size_t>(size); };
@@ -78,7 +79,7 @@ void check_stack(std::string_view cell, long states, long batch, long time, int 
     for (long n = 0; n < batch * time * inputs; ++n) input[n] = normal(random);
     for (long n = 0; n < 2 * count * batch * hidden; ++n) before[n] = normal(random);
     const long second = count * batch * hidden;
-    Stack<T> call{threads, batch, time, hidden, {}, {}, {}, {}, {T(0), states > 1 ? T(0.25) : T(0)}};
+    Stack<T> call{threads, batch, time, hidden, {}, {}, {}, {}, {T(0), states > 1 ? T(0.25) : T(0)}, nullptr};
     call.input = {input.data(), time * inputs, inputs};
     call.output = {output.data(), hidden, batch * hidden};  // time first
     call.after[0] = after.data();
@@ -87,7 +88,14 @@ void check_stack(std::string_view cell, long states, long batch, long time, int 
         call.after[1] = after.data() + second;
         if (!from_zeros) call.before[1] = before.data() + second;
     }
+    std::vector<std::thread::id> errands;  // by whom
+    const Errand errand{[](void* by) noexcept {
+                            static_cast<decltype(errands)*>(by)->push_back(std::this_thread::get_id());
+                        },
+                        &errands};
+    call.errand = &errand;
     run_stack(layers.all, call);
+    CHECK(errands == std::vector{std::this_thread::get_id()});
 
     const std::vector<T> zeros(sized(batch * hidden), T{});
     std::vector<T> wanted_after(sized(2 * count * batch * hidden), T{});
@@ -133,6 +141,23 @@ TEST(stacks_over_time) {
                 check_stack<float>("gru", 1, batch, time, count, count == 3, threads);
                 check_stack<float>("lstm", 2, batch, time, count, count != 3, threads);
                 check_stack<double>("elman-tanh", 1, batch, time, count, count == 3, threads);
+            }
+        }
+    }
+    guard(false);
+    CHECK(broken_guards() == broken);
+}
+
+// Whose units are split, with more of them for the threads that do not run the errand.
+TEST(stacks_of_large_steps) {
+    const auto broken = broken_guards();
+    guard(true);
+    for (const int count : {1, 2}) {
+        for (const int threads : {1, 2, 3}) {
+            for (int time = 1; time <= 2; ++time) {
+                check_stack<float>("gru", 1, 1, time, count, false, threads, 530);
+                check_stack<float>("lstm", 2, 2, time, count, false, threads, 407);
+                check_stack<double>("elman-tanh", 1, 1, time, count, false, threads, 530);
             }
         }
     }

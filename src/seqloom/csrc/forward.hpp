@@ -31,7 +31,9 @@ public:
         const double all = step * time + inputs;
         plan_ = plan(call.threads, call.batch, call.time, all);
         crowded_ = call.time == 1 && layout_.forward_bytes() > plan_.members * second_cache() / 2;
-        if (crowded_) late_ = std::lround(first_late * static_cast<double>(layout_.panels) / all);
+        const bool errand = call.time == 1 && call.errand != nullptr && plan_.members > 1;
+        const double late = (errand ? errand_takes : 0) + (errand || crowded_ ? first_late : 0);
+        late_ = std::lround(late * static_cast<double>(layout_.panels) / all);
         const auto stash_bytes = layout_.stash_size(call.batch, call.time) * sizeof(Real);
         stash_past_caches_ = stash_bytes > past_caches_from && is_aligned(call.stash);
         // Half a line that waits for its other half, of the next panel, is written by itself: that takes longer than to
@@ -60,7 +62,8 @@ private:
     static constexpr long chunk_rows = 64;  // about so many rows of the input are projected at once
     static constexpr long chunk_steps = 64;
     static constexpr std::size_t past_caches_from = 16 << 20;  // bytes
-    static constexpr double first_late = 0.7;  // microseconds that the caller needs more than those that it wakes
+    // Microseconds that the caller needs more than those that it wakes, and for an errand.
+    static constexpr double first_late = 0.7, errand_takes = 0.9;
 
     long rows_of_chunk() const noexcept { return rounded_up(std::max(chunk_rows, rows_at_once_), P::row_step); }
     // What the product reads of h, for all rows at once.
@@ -109,6 +112,7 @@ private:
 
     // One member of one team: its rows, a group at a time.
     void work(std::byte* memory, int team, int member, int members, Barrier* barrier) noexcept {
+        if (call_.errand != nullptr && team == 0 && member == 0) call_.errand->run(call_.errand->context);
         [[maybe_unused]] const typename P::Session session{};
         Arrays shared_memory(memory + team * shared_bytes_);
         Arrays own_memory(memory + plan_.teams * shared_bytes_ + (team * plan_.members + member) * own_bytes_);

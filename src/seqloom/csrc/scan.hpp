@@ -48,12 +48,20 @@ struct Scan {
     T rate[2];                    // the share of each state that stays as it was, where there are no marks; 0: none
 };
 
+// What a call's own thread does besides, once, while the threads that it wakes begin with their parts. About a
+// microsecond long: so much less of the weights is left to that thread.
+struct Errand {
+    void (*run)(void* context) noexcept;  // not null
+    void* context;                        // given to `run`; may be null
+};
+
 template <typename T>
 struct Forward : Scan<T> {
     Sequence<T> output;  // [B, T, H], written: the first state after each step, zero beyond a row's length
     T* steps;            // [B, T, H] with the strides of `output`, written: the second state likewise; null: not wanted
     T* after[2];         // [B, H], written: the states after the last step; as before where the length is 0
     T* stash;            // [stash_size], written for `backward`; null: there will be none
+    const Errand* errand;  // null: none
     bool back;           // the last weights may come first: the caches hold what was read last. The same results
 };
 

@@ -18,7 +18,8 @@ struct Part {
 // One layer's forward scan of a part; `before` and `after` are the states of all the batch.
 template <typename T>
 void run_layer(const Packed<T>& layer, const Stack<T>& call, int threads, const Part& part, Sequence<const T> input,
-               Sequence<T> output, const std::array<const T*, 2>& before, const std::array<T*, 2>& after) {
+               Sequence<T> output, const std::array<const T*, 2>& before, const std::array<T*, 2>& after,
+               const Errand* errand = nullptr) {
     const auto part_of = [&](auto sequence) {
         sequence.data += part.first * sequence.row + part.begin * sequence.time;
         return sequence;
@@ -35,6 +36,7 @@ void run_layer(const Packed<T>& layer, const Stack<T>& call, int threads, const 
         scan.after[n] = after[n] + part.first * call.hidden;
         scan.rate[n] = call.rate[n];
     }
+    scan.errand = errand;
     layer.forward(scan);
 }
 
@@ -55,9 +57,11 @@ public:
     }
 
     void run() {
+        const int teams = teams_of_rows();
+        if (!wavefront_ && teams == 1) return run_rows(call_.threads, 0, call_.batch, call_.errand);
+        if (call_.errand != nullptr) call_.errand->run(call_.errand->context);
         if (wavefront_) run_wavefront();
-        else if (const int teams = teams_of_rows(); teams > 1) run_in_teams(teams);
-        else run_rows(call_.threads, 0, call_.batch);
+        else run_in_teams(teams);
     }
 
 private:
@@ -109,11 +113,11 @@ private:
         return handed_ + ((layer * 2 + n) * 2 + chunk % 2) * states_size();
     }
 
-    void run_rows(int threads, long first, long rows) const {
+    void run_rows(int threads, long first, long rows, const Errand* errand) const {
         for (long layer = 0; layer < count(); ++layer) {
             run_layer<T>(*layers_[static_cast<std::size_t>(layer)], call_, threads, {first, rows, 0, call_.time},
                          input_of(layer), output_of(layer), {before(layer, 0), before(layer, 1)},
-                         {after(layer, 0), after(layer, 1)});
+                         {after(layer, 0), after(layer, 1)}, layer == 0 ? errand : nullptr);
         }
     }
 
@@ -123,7 +127,7 @@ private:
         run_team(teams, [&](int member, int members) noexcept {
             for (int team = member; team < teams; team += members) {
                 const long first = call_.batch * team / teams, end = call_.batch * (team + 1) / teams;
-                failures.guard([&] { run_rows(1, first, end - first); });
+                failures.guard([&] { run_rows(1, first, end - first, nullptr); });
             }
         });
         failures.rethrow();

@@ -16,6 +16,7 @@ struct Stack {
     const T* before[2];       // [L, B, H], the second null for cells with one state; null: zeros
     T* after[2];              // [L, B, H], written; the second null for cells with one state
     T rate[2];                // the share of each state that stays as it was, in every layer
+    const Errand* errand;     // null: none; of the call as a whole
 };
 
 // Runs `layers`, at least one, all of the same cell. The arrays of `call` do not overlap; none may be null but as said.

@@ -61,7 +61,9 @@ inline constexpr long small_group = P::row_step > 1 ? 2 * P::row_step : 24;
 // that in each step the rows that still run are the first ones, and all teams have about as much to do.
 class Rows {
 public:
-    Rows(long batch, const std::int64_t* lengths, int teams) : rows_(static_cast<std::size_t>(batch)), teams_(teams) {
+    Rows(long batch, const std::int64_t* lengths, int teams) : batch_(batch), teams_(teams) {
+        if (batch == 1) return;  // no memory of the caller's that another thread would have to fetch
+        rows_.resize(static_cast<std::size_t>(batch));
         std::iota(rows_.begin(), rows_.end(), 0L);
         if (lengths == nullptr) return;
         std::vector<long> order = rows_;
@@ -73,18 +75,21 @@ public:
         dealt_ = true;
     }
 
-    const long* of(int team) const noexcept { return rows_.data() + first(team); }
+    const long* of(int team) const noexcept {
+        static constexpr long only = 0;
+        return batch_ == 1 ? &only : rows_.data() + first(team);
+    }
     long count(int team) const noexcept { return first(team + 1) - first(team); }
-    long most() const noexcept { return divided_up(static_cast<long>(rows_.size()), teams_); }
+    long most() const noexcept { return divided_up(batch_, teams_); }
 
 private:
     long first(int team) const noexcept {
-        const long batch = static_cast<long>(rows_.size());
-        if (!dealt_) return batch * team / teams_;
-        return batch / teams_ * team + std::min<long>(team, batch % teams_);
+        if (!dealt_) return batch_ * team / teams_;
+        return batch_ / teams_ * team + std::min<long>(team, batch_ % teams_);
     }
 
     std::vector<long> rows_;
+    long batch_;
     int teams_;
     bool dealt_ = false;
 };

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "../stack.hpp"
@@ -57,19 +59,37 @@ public:
     // Output and state as the layer gives them; None where anything is not as it was, or out of the ordinary.
     nb::object call(nb::handle input, nb::handle state, Axes axes) {
         for (const auto& layer : layers_) layer.packed->fetch_sample(layer.addresses);
-        if (!torch_.is_ordinary(input) || !are_the_same() || torch_.watched()) return nb::none();
+        if (!torch_.is_ordinary(input) || torch_.wants_gradients()) return nb::none();
         const std::optional<Input> given = input_of(input, axes);
         if (!given) return nb::none();
-        std::array<const void*, 2> before{};
+        Before before;
         if (!states_before(state, *given, before)) return nb::none();
         const int threads = torch_.threads();
-        if (!as_packed(given->batch * given->time, threads)) return nb::none();
-        const New output = output_of(*given, axes);
+        New output = output_of(*given, axes);
         std::array<New, 2> after;
         for (long n = 0; n < states_; ++n) after[n] = state_of(*given);
-        run(threads, *given, output.data, before, {after[0].data, after[1].data}, axes);
-        if (states_ == 1) return nb::make_tuple(output.tensor, after[0].tensor);
-        return nb::make_tuple(output.tensor, nb::make_tuple(after[0].tensor, after[1].tensor));
+        void* const to = output.data;
+        const std::array<void*, 2> states_to{after[0].data, after[1].data};
+
+        nb::object answer = nb::none();
+        std::exception_ptr failure;
+        auto make_answer = [&]() noexcept {
+            try {
+                if (is_as_ever(input, before, *given, threads)) answer = made(std::move(output), std::move(after));
+            } catch (...) {
+                failure = std::current_exception();
+            }
+        };
+        // A small call, in which Python's lock is kept, computes while all that is looked at: for nothing, if that is
+        // not as it was.
+        const bool at_once = is_small(*given) && !looks_at_all(*given);
+        if (!at_once) make_answer();
+        const Errand errand{[](void* context) noexcept { (*static_cast<decltype(make_answer)*>(context))(); },
+                            &make_answer};
+        if (at_once || !answer.is_none())
+            run(threads, *given, to, before.data, states_to, axes, at_once ? &errand : nullptr);
+        if (failure) std::rethrow_exception(failure);
+        return answer;
     }
 
 private:
@@ -84,6 +104,20 @@ private:
         }
         made.addresses = {addresses[0], addresses[1], addresses[2], addresses[3]};
         return made;
+    }
+
+    struct Before {  // the states that a call is given; null for zeros
+        std::array<nb::handle, 2> tensors;
+        std::array<const void*, 2> data{};
+    };
+
+    // What need not be known before a call begins: whether all is as it was, and nobody watches.
+    bool is_as_ever(nb::handle input, const Before& before, const Input& given, int threads) const {
+        if (!are_the_same() || torch_.watched() || torch_.is_negated(input)) return false;
+        for (const auto tensor : before.tensors) {
+            if (tensor.is_valid() && torch_.is_negated(tensor)) return false;
+        }
+        return as_packed(given.batch * given.time, threads);
     }
 
     // Whether the layer's parameters are the same tensors as ever.
@@ -118,6 +152,18 @@ private:
         return true;
     }
 
+    // Whether all weights of a layer are looked at, not a sample.
+    bool looks_at_all(const Input& given) const noexcept {
+        return std::any_of(layers_.begin(), layers_.end(),
+                           [&](const Layer& layer) { return given.batch * given.time >= layer.whole_from; });
+    }
+
+    // Whether Python's lock is kept: to let others run meanwhile and to come back takes 0.2 us, as much as a twentieth
+    // of what so many products of each gate take.
+    bool is_small(const Input& given) const noexcept {
+        return given.batch * given.time * hidden_ * (inputs_ + hidden_) <= 1 << 17;
+    }
+
     static const void* data_of(const Tensor& view) noexcept {
         return static_cast<const std::byte*>(view.data) + view.byte_offset;
     }
@@ -127,7 +173,7 @@ private:
 
     std::optional<Input> input_of(nb::handle input, Axes axes) const {
         Tensor view;
-        if (!torch_.view(input, view) || torch_.is_negated(input) || !is_type(view)) return std::nullopt;
+        if (!torch_.view(input, view) || !is_type(view)) return std::nullopt;
         const bool one_row = axes == Axes::step && view.ndim == 1;
         const int last = view.ndim - 1;
         if (view.ndim != (one_row ? 1 : axes == Axes::step ? 2 : 3)) return std::nullopt;
@@ -142,10 +188,10 @@ private:
         return Input{data, view.shape[batch], view.shape[time], view.strides[batch], view.strides[time], false};
     }
 
-    // The addresses of the states, [L, B, H] or [L, H] for one row; null for zeros.
-    bool states_before(nb::handle state, const Input& given, std::array<const void*, 2>& before) const {
+    // The states, [L, B, H] or [L, H] for one row.
+    bool states_before(nb::handle state, const Input& given, Before& before) const {
         if (state.is_none()) return true;
-        std::array<nb::handle, 2> each{};
+        auto& each = before.tensors;
         if (torch_.is_ordinary(state)) {
             each[0] = state;
             if (states_ != 1) return false;
@@ -159,13 +205,12 @@ private:
         }
         for (long n = 0; n < states_; ++n) {
             Tensor view;
-            if (!torch_.view(each[n], view) || torch_.is_negated(each[n]) || !is_type(view) || !is_state(view, given))
-                return false;
-            before[n] = data_of(view);
+            if (!torch_.view(each[n], view) || !is_type(view) || !is_state(view, given)) return false;
+            before.data[n] = data_of(view);
             // Half of it lies where another thread wrote it.
             const long bytes = std::min<long>(given.batch * hidden_ * view.dtype.bits / 8, 4096);
             for (long byte = 0; byte < bytes; byte += 64)
-                __builtin_prefetch(static_cast<const std::byte*>(before[n]) + byte);
+                __builtin_prefetch(static_cast<const std::byte*>(before.data[n]) + byte);
         }
         return true;
     }
@@ -183,23 +228,28 @@ private:
     }
 
     New output_of(const Input& given, Axes axes) const {
-        if (given.one_row) return torch_.make(type_, {hidden_});
-        if (axes == Axes::step) return torch_.make(type_, {given.batch, hidden_});
-        if (axes == Axes::time_first) return torch_.make(type_, {given.time, given.batch, hidden_});
-        return torch_.make(type_, {given.batch, given.time, hidden_});
+        if (given.one_row) return torch_.reserve(type_, {hidden_});
+        if (axes == Axes::step) return torch_.reserve(type_, {given.batch, hidden_});
+        if (axes == Axes::time_first) return torch_.reserve(type_, {given.time, given.batch, hidden_});
+        return torch_.reserve(type_, {given.batch, given.time, hidden_});
     }
     New state_of(const Input& given) const {
         const long number = static_cast<long>(layers_.size());
-        return given.one_row ? torch_.make(type_, {number, hidden_})
-                             : torch_.make(type_, {number, given.batch, hidden_});
+        return given.one_row ? torch_.reserve(type_, {number, hidden_})
+                             : torch_.reserve(type_, {number, given.batch, hidden_});
+    }
+    nb::object made(New output, std::array<New, 2> after) const {
+        const nb::object first = torch_.make(std::move(output)), state = torch_.make(std::move(after[0]));
+        if (states_ == 1) return nb::make_tuple(first, state);
+        return nb::make_tuple(first, nb::make_tuple(state, torch_.make(std::move(after[1]))));
     }
 
     void run(int threads, const Input& given, void* output, const std::array<const void*, 2>& before,
-             const std::array<void*, 2>& after, Axes axes) const {
+             const std::array<void*, 2>& after, Axes axes, const Errand* errand) const {
         std::optional<nb::gil_scoped_release> others_may_run;
-        if (given.batch * given.time * hidden_ * (inputs_ + hidden_) > let_go_from) others_may_run.emplace();
+        if (!is_small(given)) others_may_run.emplace();
         layers_[0].packed->visit([&]<typename T>(Packed<T>&) {
-            Stack<T> call{threads, given.batch, given.time, hidden_, {}, {}, {}, {}, {}};
+            Stack<T> call{threads, given.batch, given.time, hidden_, {}, {}, {}, {}, {}, errand};
             call.input = {static_cast<const T*>(given.data), given.row, given.step};
             call.output = {static_cast<T*>(output), given.time * hidden_, hidden_};
             if (axes == Axes::time_first) call.output = {static_cast<T*>(output), hidden_, given.batch * hidden_};
@@ -216,10 +266,6 @@ private:
             run_stack(layers, call);
         });
     }
-
-    // From so many products of each gate on other threads of Python may run meanwhile. To let them and to come back
-    // takes 0.2 us, as much as a twentieth of what is below.
-    static constexpr long let_go_from = 1 << 17;
 
     const Torch& torch_;
     nb::dict parameters_;

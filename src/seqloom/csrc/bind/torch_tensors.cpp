@@ -105,7 +105,9 @@ bool Torch::view(nb::handle tensor, Tensor& to) const {
     return to.device.device_type == cpu && to.data != nullptr;
 }
 
-New Torch::make(nb::dlpack::dtype type, std::span<const long> sizes) const {
+void New::Free::operator()(Managed* managed) const noexcept { managed->free(managed); }
+
+New Torch::reserve(nb::dlpack::dtype type, std::span<const long> sizes) const {
     long count = 1;
     for (const long size : sizes) count *= size;
     Block block = acquire(sizeof(Made) + static_cast<std::size_t>(count) * type.bits / 8);
@@ -120,12 +122,14 @@ New Torch::make(nb::dlpack::dtype type, std::span<const long> sizes) const {
         stride *= made->sizes[axis];
     }
     made->managed = {{1, 0}, made, Made::free, 0, {data, {cpu, 0}, axes, type, made->sizes, made->strides, 0}};
+    return {std::unique_ptr<Managed, New::Free>(&made->managed), data};
+}
+
+nb::object Torch::make(New memory) const {
     void* object = nullptr;
-    if (to_object_(&made->managed, &object) != 0) {
-        Made::free(&made->managed);
-        nb::raise_python_error();
-    }
-    return {nb::steal(static_cast<PyObject*>(object)), data};
+    if (to_object_(memory.managed.get(), &object) != 0) nb::raise_python_error();
+    memory.managed.release();
+    return nb::steal(static_cast<PyObject*>(object));
 }
 
 long Torch::version(nb::handle tensor) const {
@@ -134,8 +138,10 @@ long Torch::version(nb::handle tensor) const {
     return nb::cast<long>(version);
 }
 
+bool Torch::wants_gradients() const { return truth(is_grad_enabled_); }
+
 bool Torch::watched() const {
-    return truth(is_grad_enabled_) || truth(is_autocast_enabled_) || truth(is_tracing_) ||
+    return truth(is_autocast_enabled_) || truth(is_tracing_) ||
            nb::cast<int>(modes_()) != 0 || !transforms_().is_none() ||
            nb::cast<int>(nb::getattr(forward_mode_, level_)) >= 0;
 }
@@ -159,7 +165,8 @@ void define_torch_tensors(nb::module_& m) {
             for (std::size_t n = 0; n < sizes.size(); ++n) each[n] = nb::cast<long>(sizes[n]);
             const auto bits = static_cast<std::uint8_t>(wide ? 64 : 32);
             const nb::dlpack::dtype type{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float), bits, 1};
-            return Torch::find()->make(type, std::span(each.data(), sizes.size())).tensor;
+            const Torch& torch = *Torch::find();
+            return torch.make(torch.reserve(type, std::span(each.data(), sizes.size())));
         },
         "A tensor of float64, or float32, of these sizes, undefined, in memory that is used again and again.");
 }

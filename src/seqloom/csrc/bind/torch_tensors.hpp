@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <span>
 
 namespace seqloom::bind {
@@ -18,9 +19,12 @@ using Tensor =
 
 struct Managed;  // DLPack's tensor with the one who frees it
 
-// A tensor and the first of its numbers, which are undefined.
+// Memory of a tensor that is not made yet; its numbers are undefined.
 struct New {
-    nb::object tensor;
+    struct Free {
+        void operator()(Managed* managed) const noexcept;
+    };
+    std::unique_ptr<Managed, Free> managed;
     void* data = nullptr;
 };
 
@@ -42,17 +46,22 @@ public:
     // Torch's counter of changes in place.
     long version(nb::handle tensor) const;
 
-    // Whether anybody wants to know what is computed, or to compute something else: autograd, autocast, a transform of
-    // torch.func, forward-mode differentiation, a tracer, a mode.
+    // Whether autograd wants to know what is computed.
+    bool wants_gradients() const;
+
+    // Whether anybody else does, or wants to compute something else: autocast, a transform of torch.func, forward-mode
+    // differentiation, a tracer, a mode.
     bool watched() const;
 
-    // A new tensor of this type and these sizes, at most three, without gaps, in memory of the pool. Made without
-    // torch.empty, which takes three times as long and, where there is much, fresh memory: a page fault a page. Throws
-    // nb::python_error where torch does not take it.
-    New make(nb::dlpack::dtype type, std::span<const long> sizes) const;
-    New make(nb::dlpack::dtype type, std::initializer_list<long> sizes) const {
-        return make(type, std::span(sizes.begin(), sizes.size()));
+    // Memory of the pool for a tensor of this type and these sizes, at most three, without gaps.
+    New reserve(nb::dlpack::dtype type, std::span<const long> sizes) const;
+    New reserve(nb::dlpack::dtype type, std::initializer_list<long> sizes) const {
+        return reserve(type, std::span(sizes.begin(), sizes.size()));
     }
+
+    // The tensor in that memory. Made without torch.empty, which takes three times as long and, where there is much,
+    // fresh memory: a page fault a page. Throws nb::python_error where torch does not take it.
+    nb::object make(New memory) const;
 
     // torch.get_num_threads(): its OpenMP runtime is asked in its place, in a tenth of the time, but for the first call
     // of a thread, in which torch tells it.
