@@ -48,8 +48,8 @@ struct Scan {
     T rate[2];                    // the share of each state that stays as it was, where there are no marks; 0: none
 };
 
-// What a call's own thread does besides, once, while the threads that it wakes begin with their parts. About a
-// microsecond long: so much less of the weights is left to that thread.
+// What the thread that calls does besides, once, while those that it wakes begin with their parts. It is taken to last
+// about a microsecond: of a single step that thread computes so much less.
 struct Errand {
     void (*run)(void* context) noexcept;  // not null
     void* context;                        // given to `run`; may be null

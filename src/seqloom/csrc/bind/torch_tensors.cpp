@@ -141,9 +141,8 @@ long Torch::version(nb::handle tensor) const {
 bool Torch::wants_gradients() const { return truth(is_grad_enabled_); }
 
 bool Torch::watched() const {
-    return truth(is_autocast_enabled_) || truth(is_tracing_) ||
-           nb::cast<int>(modes_()) != 0 || !transforms_().is_none() ||
-           nb::cast<int>(nb::getattr(forward_mode_, level_)) >= 0;
+    return truth(is_autocast_enabled_) || truth(is_tracing_) || nb::cast<int>(modes_()) != 0 ||
+           !transforms_().is_none() || nb::cast<int>(nb::getattr(forward_mode_, level_)) >= 0;
 }
 
 int Torch::threads() const {
