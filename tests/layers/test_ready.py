@@ -151,10 +151,11 @@ def test_inputs_that_lie_otherwise(monkeypatch):
     ],
     ids=["in-place", "behind-torch", "parameter", "dictionary", "data", "precision", "zoneout", "training"],
 )
-# The second one computes on two threads while all that is looked at.
+# The large step is computed on two threads while all that is looked at.
 @pytest.mark.parametrize(("hidden", "sizes"), [(33, (3, 4)), (290, (1, 1))], ids=["some-steps", "one-large-step"])
 @torch.no_grad()
-def test_changes_are_seen(change, differs, hidden, sizes):
+def test_changes_are_seen(change, differs, hidden, sizes, one_thread):
+    torch.set_num_threads(2)
     layer = make("gru", hidden)
     x, state = arguments(layer, *sizes)
     before = [layer(x, state) for _ in range(3)][-1]
@@ -187,10 +188,12 @@ def test_gradients_and_others_are_as_ever():
         torch.testing.assert_close(batched[0], wanted[0])
 
 
+@pytest.mark.parametrize(("hidden", "sizes"), [(33, (3, 4)), (290, (1, 1)), (290, (3, 4))], ids=str)
 @torch.no_grad()
-def test_numbers_with_a_minus_sign_kept_in_mind():
-    layer = make("lstm", 290)
-    x, (h, c) = arguments(layer, 1, 1)
+def test_numbers_with_a_minus_sign_kept_in_mind(hidden, sizes, one_thread):
+    torch.set_num_threads(2)
+    layer = make("lstm", hidden)
+    x, (h, c) = arguments(layer, *sizes)
     wanted = [layer(x, (h, c)) for _ in range(3)][-1]
     torch.testing.assert_close(layer(torch._neg_view(-x), (h, c)), wanted)
     torch.testing.assert_close(layer(x, (h, torch._neg_view(-c))), wanted)
@@ -199,24 +202,20 @@ def test_numbers_with_a_minus_sign_kept_in_mind():
 @pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.parametrize("layers", [1, 2])
 @torch.inference_mode()
-def test_a_large_step_is_the_first_of_many(name, layers, monkeypatch):
-    """Of layers of one row, on two threads: the second one begins before the call has been looked at."""
-    threads = torch.get_num_threads()
+def test_large_steps_as_the_scan(name, layers, monkeypatch, one_thread):
+    """On two threads: the second one begins before the call has been looked at."""
     torch.set_num_threads(2)
-    try:
-        layer = make(name, 290, num_layers=layers)
-        x, state = arguments(layer, 1, 3)
-        wanted = layer(x, state)[0]
-        layer.step(x[0], state)
-        monkeypatch.setattr(kernels, "stack", None)
-        for _ in range(3):
-            going_on = state
-            for t in range(3):
-                output, going_on = layer.step(x[t], going_on)
-                assert torch.equal(output, wanted[t])
-            assert torch.equal(output, flat((output, going_on))[1][-1])
-    finally:
-        torch.set_num_threads(threads)
+    layer = make(name, 290, num_layers=layers)
+    x, state = arguments(layer, 1, 3)
+    wanted, last = layer(x, state)
+    layer.step(x[0], state)
+    monkeypatch.setattr(kernels, "stack", None)
+    for _ in range(3):
+        going_on, outputs = state, []
+        for each in x:
+            output, going_on = layer.step(each, going_on)
+            outputs.append(output)
+        assert_bits((torch.stack(outputs), going_on), (wanted, last))
 
 
 @pytest.mark.parametrize("kind", [RNN, GRU, LSTM])
