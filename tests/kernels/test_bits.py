@@ -20,6 +20,8 @@ SIZES = [  # B, T, I, H
     (1, 50, 33, 257),
     (3, 17, 100, 33),
     (3, 40, 41, 300),
+    (8, 11, 20, 210),
+    (15, 9, 33, 300),
     (33, 20, 17, 65),
     (100, 9, 1, 32),
     (64, 12, 128, 256),
@@ -84,7 +86,10 @@ def test_the_other_rows(name, nonlinearity, dtype, precision, size, count):
 
 @cells
 @types
-@pytest.mark.parametrize(("batch", "count", "hidden"), [(1, 1, 65), (5, 1, 65), (40, 1, 65), (1, 2, 530), (5, 2, 530)])
+@pytest.mark.parametrize(
+    ("batch", "count", "hidden"),
+    [(1, 1, 65), (5, 1, 65), (15, 1, 210), (40, 1, 65), (1, 2, 530), (5, 2, 530), (8, 2, 530)],
+)
 def test_step_by_step(name, nonlinearity, dtype, precision, batch, count, hidden):
     """As text is streamed: T calls of one step, each beginning where the one before it ended.
 

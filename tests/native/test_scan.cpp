@@ -13,14 +13,16 @@ using namespace problems;
 
 namespace {
 
-// Shapes that make the kernels split their work in every way: over rows, over units; in groups and chunks; with what
-// the weights' gradients read as it lies, and laid in tiles; with steps that take their weights there and back.
+// Shapes that make the kernels split their work in every way: over rows, over units; in groups and chunks; in tiles of
+// one panel of weights and of several; with what the weights' gradients read as it lies, and laid in tiles; with steps
+// that take their weights there and back.
 struct Shape {
     long batch, time, inputs, hidden;
 };
 constexpr Shape large_shapes[] = {{70, 9, 7, 33},   {3, 9, 5, 260}, {51, 40, 3, 17},  {2, 150, 33, 65},
                                   {20, 7, 13, 100}, {300, 2, 1, 5}, {2, 35, 41, 261}, {33, 5, 20, 150},
-                                  {1, 1, 200, 300}, {5, 1, 70, 530}, {40, 1, 33, 530}};
+                                  {8, 7, 33, 210},  {15, 5, 20, 260}, {1, 1, 200, 300}, {5, 1, 70, 530},
+                                  {8, 1, 33, 530},  {40, 1, 33, 530}};
 
 }  // namespace
 

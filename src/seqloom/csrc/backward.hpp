@@ -116,7 +116,7 @@ private:
         Unit* strip;    // of a chunk's gates, for the weights' gradients
         Row* table;
         Own(Arrays& arrays, const BackwardScan& scan) noexcept {
-            arrays.take(sums, tile_rows_limit<P> * tile_vectors * width);
+            arrays.take(sums, most_sums<P> * width);
             arrays.take(d_input, scan.call_.d_input.data == nullptr ? 0
                                                                     : rounded_up(scan.chunk_, P::row_step) *
                                                                           padded(scan.layout_.input_blocks * width));

@@ -134,7 +134,7 @@ private:
     void step(long s, long count, long offset, const Unit* after, long count_after) noexcept {
         for (long i = 0; i < count_after; ++i) move_back(own.table[i], rows_[i], s);
         for (long i = count_after; i < count; ++i) own.table[i] = place(rows_[i]);
-        const int at_once = count_after <= 3 ? panels_at_once<P>(count_after, column_vectors) : 1;
+        const int at_once = panels_at_once<P>(count_after, column_vectors);
         const Share share = panels();
         const Turns turns(share, std::min(share.last, layout().blocks / column_vectors) - share.first, at_once);
         const long depth = layout().gate_depth, full = column_vectors * width;
@@ -148,9 +148,9 @@ private:
                     pointwise(each * column_vectors + n, first, rows, offset, sums + n * width, row);
             };
             if (taken > 1) {
-                tile_at_once<P, column_vectors>(count_after)(depth, after, gate_row(), weights,
-                                                             {turns.apart() * full * depth, full}, own.sums,
-                                                             taken * full, nullptr);
+                multiply_at_once<P, column_vectors>(count_after, depth, after, gate_row(), weights,
+                                                    {turns.apart() * full * depth, full, 0}, own.sums, taken * full,
+                                                    nullptr);
                 for (int n = 0; n < taken; ++n)
                     rule(panel + n * turns.apart(), 0, count_after, own.sums + n * full, taken * full);
             } else {

@@ -105,7 +105,7 @@ private:
             arrays.take(start, scan.operand_size());
             arrays.take(input, rows * padded(scan.layout_.input_depth));
             arrays.take(projected, rows * scan.layout_.row);
-            arrays.take(sums, tile_rows_limit<P> * tile_vectors * width);
+            arrays.take(sums, most_sums<P> * width);
             arrays.take(table, scan.rows_at_once_);
         }
     };

@@ -13,8 +13,6 @@ public:
           shared(buffers),
           own(scratch),
           panels(scan.layout_.panels, member, members, scan.late_),
-          of_one_row(turns_of(panels_at_once<P>(1, full_panel))),
-          of_rows(turns_of(1)),
           barrier(meeting),
           first_member(member == 0) {}
 
@@ -67,13 +65,13 @@ private:
         if (barrier != nullptr) barrier->wait();
     }
 
-    // Of one row some panels are taken at once; of a cell with wide ones none are, and their code is left out.
-    static constexpr bool several = panels_at_once<P>(1, full_panel) > 1;
-    const Turns& turns(long rows) const noexcept { return rows == 1 ? of_one_row : of_rows; }
-    Turns turns_of(int at_once) const noexcept {
-        return {panels, std::min(panels.last, layout().row / (full_panel * width)) - panels.first, at_once};
+    Turns turns(long rows) const noexcept {
+        const long whole = std::min(panels.last, layout().row / (full_panel * width)) - panels.first;
+        return {panels, whole, panels_at_once<P>(rows, full_panel)};
     }
-    long apart(const Turns& turns, long depth) const noexcept { return turns.apart() * full_panel * width * depth; }
+    static constexpr bool several = takes_several<P>(full_panel);  // else the code for it is left out
+    // From each of the panels that are taken at once to the next, in numbers of one row.
+    long apart(const Turns& turns) const noexcept { return turns.apart() * full_panel * width; }
 
     // The states before the first step; rows of no length end here. Each member makes itself all of the operand: that
     // is less than to wait for the others.
@@ -128,7 +126,7 @@ private:
 
     // The products of a chunk's rows with all input weights.
     void project(long rows) noexcept {
-        const Turns& turns = this->turns(rows);
+        const Turns turns = this->turns(rows);
         const Unit* const behind = layout().hidden_panel(whole.packed_, panels.first);
         for (auto turn = turns.walk(false); turn.left > 0; turn.go_on())
             project(turns, turn, rows, turn.left > 1 ? layout().input_panel(whole.packed_, turn.next) : behind);
@@ -140,9 +138,10 @@ private:
         const auto* weights = layout().input_panel(whole.packed_, panel);
         const Real* bias = layout().bias(whole.packed_) + panel * full_panel * width;
         if (several && turn.at_once > 1) {
-            const Apart apart{this->apart(turns, depth), this->apart(turns, 1)};
-            tile_at_once<P, full_panel>(rows)(depth, own.input, 0, weights, apart, projected(panel), 0, bias);
-            return;
+            const long apart = this->apart(turns);
+            return multiply_at_once<P, full_panel>(rows, depth, own.input, input_row(), weights,
+                                                   {apart * depth, apart * projected_rows_, apart}, projected(panel),
+                                                   full_panel * width, bias);
         }
         const int vectors = layout().panel_vectors(panel);
         multiply<P>(rows, vectors, depth, own.input, input_row(), weights, layout().far_panel(next), projected(panel),
@@ -166,15 +165,17 @@ private:
         };
         const Unit* operand = s == 0 ? own.start : shared.operand[current_];
         const long depth = s == 0 && whole.from_zero_ ? 0 : layout().hidden_depth;
-        const Turns& turns = this->turns(count);
+        const Turns turns = this->turns(count);
         for (auto turn = turns.walk(back); turn.left > 0; turn.go_on()) {
             const auto* weights = layout().hidden_panel(whole.packed_, turn.panel);
             if (whole.crowded_) project(turns, turn, count, weights);
             if (several && turn.at_once > 1) {
-                const Apart apart{this->apart(turns, layout().hidden_depth), full_panel * width};
-                tile_at_once<P, full_panel>(count)(depth, operand, 0, weights, apart, own.sums, 0, nullptr);
+                const long row = full_panel * width;
+                multiply_at_once<P, full_panel>(count, depth, operand, operand_row(), weights,
+                                                {apart(turns) * layout().hidden_depth, count * row, 0}, own.sums, row,
+                                                nullptr);
                 for (int n = 0; n < turn.at_once; ++n)
-                    finish_panel(turn.panel + n * turns.apart(), 0, 1, own.sums + n * apart.numbers);
+                    finish_panel(turn.panel + n * turns.apart(), 0, count, own.sums + n * count * row);
                 continue;
             }
             const int vectors = layout().panel_vectors(turn.panel);
@@ -387,7 +388,6 @@ private:
     Shared shared;
     Own own;
     Share panels;  // this member's
-    Turns of_one_row, of_rows;
     Barrier* barrier;
     bool first_member;
     const long* rows_ = nullptr;

@@ -137,9 +137,9 @@ private:
 #endif
 };
 
-// How far the panels that a tile takes at once lie from each other: units of b, and numbers of out and start.
+// How far the panels that are taken at once lie from each other: units of b, numbers of out and of start.
 struct Apart {
-    long units, numbers;
+    long units, out, start;
 };
 
 // What the two functions below do, for `Panels` panels.
@@ -151,23 +151,25 @@ SEQLOOM_INLINE void sum_products(long depth, const typename P::Unit* a, long a_r
     using Real = typename P::Real;
     constexpr int width = lanes<Real>, count = Panels * Rows * Vectors;
     Vec<Real> sums[count];  // panel by panel, row by row
-    const auto place = [&](int n, long row) SEQLOOM_INLINE_LAMBDA {
-        return n / (Rows * Vectors) * apart.numbers + n / Vectors % Rows * row + n % Vectors * width;
+    const auto place = [&](int n, long panel, long row) SEQLOOM_INLINE_LAMBDA {
+        return n / (Rows * Vectors) * panel + n / Vectors % Rows * row + n % Vectors * width;
     };
     unroll<count>([&](auto n) SEQLOOM_INLINE_LAMBDA {
-        sums[n] = start == nullptr ? Vec<Real>{} : load(start + place(n, start_row));
+        sums[n] = start == nullptr ? Vec<Real>{} : load(start + place(n, apart.start, start_row));
     });
     for (long d = 0; d < depth; ++d, a += a_depth, b += b_depth) {
         if (Rows >= rows_asking && ahead != nullptr) fetch_far(ahead + d * lanes<typename P::Unit>);
-        unroll<Panels * Rows>([&](auto r) SEQLOOM_INLINE_LAMBDA {
-            const auto unit = a[r % Rows * a_row];
+        unroll<Panels * Rows>([&](auto i) SEQLOOM_INLINE_LAMBDA {
+            // What is used by all that comes next is loaded once: a panel's vectors, or a row's unit.
+            constexpr int panel = Vectors > 1 ? i / Rows : i % Panels, r = Vectors > 1 ? i % Rows : i / Panels;
+            const auto unit = a[r * a_row];
             unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
-                constexpr int n = r * Vectors + v;
-                sums[n] = P::multiply_add(unit, b + r / Rows * apart.units + v * width, sums[n]);
+                constexpr int n = (panel * Rows + r) * Vectors + v;
+                sums[n] = P::multiply_add(unit, b + panel * apart.units + v * width, sums[n]);
             });
         });
     }
-    unroll<count>([&](auto n) SEQLOOM_INLINE_LAMBDA { store(out + place(n, out_row), sums[n]); });
+    unroll<count>([&](auto n) SEQLOOM_INLINE_LAMBDA { store(out + place(n, apart.out, out_row), sums[n]); });
 }
 
 // out[r][v] = start[r][v] + the sum over d < depth of a[r * a_row + d * a_depth] * b[d * b_depth + v * lanes].
@@ -185,12 +187,11 @@ void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const
                                       ahead);
 }
 
-// The same for each of `Panels` panels, with a_depth 1, and b_depth as a panel's width.
+// The same for each of `Panels` panels, with a_depth 1 and start_row 0.
 template <class P, int Rows, int Vectors, int Panels>
-void tile_of_panels(long depth, const typename P::Unit* a, long a_row, const typename P::Unit* b, Apart apart,
-                    typename P::Real* out, long out_row, const typename P::Real* start) noexcept {
-    sum_products<P, Rows, Vectors, Panels>(depth, a, a_row, 1, b, Vectors * lanes<typename P::Real>, apart, out,
-                                           out_row, start, 0, nullptr);
+void tile_of_panels(long depth, const typename P::Unit* a, long a_row, const typename P::Unit* b, long b_depth,
+                    Apart apart, typename P::Real* out, long out_row, const typename P::Real* start) noexcept {
+    sum_products<P, Rows, Vectors, Panels>(depth, a, a_row, 1, b, b_depth, apart, out, out_row, start, 0, nullptr);
 }
 
 template <class P>
@@ -222,28 +223,10 @@ inline Tile<P> tile_of(int steps, int vectors) noexcept {
     return table[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(steps - 1)];
 }
 
-// Few rows have few sums, each of which waits for the one before it: they take so many panels of so many vectors at
-// once, and with those the second cache gives what it can. 1 where that is of no use.
+// How many tiles of so many vectors cover `rows` rows.
 template <class P>
-constexpr int panels_at_once(long rows, int vectors) noexcept {
-    constexpr int enough = 4 * 64 / static_cast<int>(vector_bytes);  // four lines for each unit of depth
-    if (P::row_step > 1) return 1;
-    if (rows == 1) return std::min((enough + vectors - 1) / vectors, 8 / vectors);
-    return registers < 32 && (rows == 2 || rows == 3) && vectors == 2 ? 2 : 1;
-}
-
-template <class P>
-using TileOfPanels = void (*)(long, const typename P::Unit*, long, const typename P::Unit*, Apart, typename P::Real*,
-                              long, const typename P::Real*) noexcept;
-
-// The tile that takes them, for one row up to three.
-template <class P, int Vectors>
-TileOfPanels<P> tile_at_once(long rows) noexcept {
-    static constexpr std::array<TileOfPanels<P>, 3> tiles{
-        &tile_of_panels<P, 1, Vectors, panels_at_once<P>(1, Vectors)>,
-        &tile_of_panels<P, 2, Vectors, panels_at_once<P>(2, Vectors)>,
-        &tile_of_panels<P, 3, Vectors, panels_at_once<P>(3, Vectors)>};
-    return tiles[static_cast<std::size_t>(rows - 1)];
+constexpr long tiles_of(long rows, int vectors) noexcept {
+    return (rows + tile_rows<P>(vectors) - 1) / tile_rows<P>(vectors);
 }
 
 // Calls body(first, rows, tile, number) for tiles that cover `rows` rows evenly: 32 rows in sixes are 6, 6, 5, 5, 5, 5.
@@ -252,8 +235,7 @@ template <class P, typename Body>
 SEQLOOM_INLINE void for_tiles_of(long rows, int widest, int vectors, Body&& body) noexcept {
     if (rows <= 0) return;
     constexpr long step = P::row_step;
-    const long limit = tile_rows<P>(widest) / step, steps = (rows + step - 1) / step,
-               tiles = (steps + limit - 1) / limit;
+    const long steps = (rows + step - 1) / step, tiles = tiles_of<P>(rows, widest);
     const long least = steps / tiles, larger = steps % tiles;
     const Tile<P> small = tile_of<P>(static_cast<int>(least), vectors);
     const Tile<P> large = larger == 0 ? small : tile_of<P>(static_cast<int>(least) + 1, vectors);
@@ -290,6 +272,79 @@ void multiply(long rows, int vectors, long depth, const typename P::Unit* a, lon
         product(depth, a + first * a_row, a_row, 1, b, vectors * lanes<typename P::Real>, out + first * out_row,
                 out_row, start, 0, ahead_of<P>(next, depth, vectors, number));
     });
+}
+
+// Up to so many rows go through so many panels of four vectors at once, where tiles of eight rows by three vectors go
+// through the weights once less than tiles of six rows by four.
+inline constexpr int rows_together = 16, panels_together = 3;
+
+// How many panels of so many vectors so many rows take at once; 1 where it is of no use to take more. One row, and on
+// some targets two or three, has few sums, each of which waits for the one before it: with those of several panels the
+// second cache gives what it can.
+template <class P>
+constexpr int panels_at_once(long rows, int vectors) noexcept {
+    constexpr int enough = 4 * 64 / static_cast<int>(vector_bytes);  // four lines for each unit of depth
+    if (P::row_step > 1) return 1;
+    if (rows == 1) return std::min((enough + vectors - 1) / vectors, 8 / vectors);
+    if (registers < 32) return (rows == 2 || rows == 3) && vectors == 2 ? 2 : 1;
+    const bool once_less = vectors == 4 && tiles_of<P>(rows, 3) < tiles_of<P>(rows, 4);
+    return once_less && rows <= rows_together ? panels_together : 1;
+}
+
+// Whether any number of rows does.
+template <class P>
+constexpr bool takes_several(int vectors) noexcept {
+    return panels_at_once<P>(1, vectors) > 1 || panels_at_once<P>(rows_together, vectors) > 1;
+}
+
+// Vectors of sums, of a tile or of what is taken at once.
+template <class P>
+inline constexpr long most_sums = std::max(tile_rows_limit<P>* tile_vectors,
+                                           P::row_step > 1 ? 0 : rows_together * panels_together * tile_vectors);
+
+template <class P>
+using TileOfPanels = void (*)(long, const typename P::Unit*, long, const typename P::Unit*, long, Apart,
+                              typename P::Real*, long, const typename P::Real*) noexcept;
+
+// What the function below does with panels_together panels: of each all vectors but the last one, and then the last ones
+// of all.
+template <class P, int Vectors>
+void multiply_together(long rows, long depth, const typename P::Unit* a, long a_row, const typename P::Unit* b,
+                       Apart apart, typename P::Real* out, long out_row, const typename P::Real* start) noexcept {
+    constexpr long width = lanes<typename P::Real>, b_depth = Vectors * width;
+    constexpr int but_one = Vectors - 1;
+    const auto from = [&](long number) { return start == nullptr ? nullptr : start + number; };
+    for (int n = 0; n < panels_together; ++n) {
+        for_tiles<P>(rows, but_one, [&](long first, long, Tile<P> product, long) {
+            product(depth, a + first * a_row, a_row, 1, b + n * apart.units, b_depth,
+                    out + n * apart.out + first * out_row, out_row, from(n * apart.start), 0, nullptr);
+        });
+    }
+    static constexpr auto last_ones = []<int... n>(std::integer_sequence<int, n...>) {
+        return std::array{&tile_of_panels<P, n + 1, 1, panels_together>...};
+    }(std::make_integer_sequence<int, tile_rows<P>(but_one)>{});
+    for_tiles_of<P>(rows, but_one, 1, [&](long first, long count, Tile<P>, long) {
+        last_ones[static_cast<std::size_t>(count - 1)](depth, a + first * a_row, a_row, b + but_one * width, b_depth,
+                                                       apart, out + first * out_row + but_one * width, out_row,
+                                                       from(but_one * width));
+    });
+}
+
+// The product of so many rows with as many panels of `Vectors` vectors as they take at once; a_depth 1, start_row 0.
+template <class P, int Vectors>
+void multiply_at_once(long rows, long depth, const typename P::Unit* a, long a_row, const typename P::Unit* b,
+                      Apart apart, typename P::Real* out, long out_row, const typename P::Real* start) noexcept {
+    constexpr long width = lanes<typename P::Real>, b_depth = Vectors * width;
+    const auto take = [&](TileOfPanels<P> product) {
+        product(depth, a, a_row, b, b_depth, apart, out, out_row, start);
+    };
+    if (rows == 1) return take(&tile_of_panels<P, 1, Vectors, panels_at_once<P>(1, Vectors)>);
+    if constexpr (panels_at_once<P>(2, Vectors) > 1) {
+        take(rows == 2 ? &tile_of_panels<P, 2, Vectors, panels_at_once<P>(2, Vectors)>
+                       : &tile_of_panels<P, 3, Vectors, panels_at_once<P>(3, Vectors)>);
+    } else if constexpr (panels_at_once<P>(rows_together, Vectors) > 1) {
+        multiply_together<P, Vectors>(rows, depth, a, a_row, b, apart, out, out_row, start);
+    }
 }
 
 }  // namespace seqloom::SEQLOOM_TARGET
