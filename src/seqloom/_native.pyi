@@ -29,6 +29,7 @@ class Packed:
         weight_hh: int,
         bias_ih: int,
         bias_hh: int,
+        threads: int,
         /,
     ) -> None: ...
     def matches(

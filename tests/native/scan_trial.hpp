@@ -31,7 +31,7 @@ public:
         const seqloom::Weights<T> weights{copy(p.input_weights), copy(p.hidden_weights), copy(p.input_bias),
                                           copy(p.hidden_bias)};
         std::byte* const forward = packed(kernels.forward_bytes(sizes()));
-        kernels.pack_forward(sizes(), weights, forward);
+        kernels.pack_forward(sizes(), weights, wishes.threads, forward);
         set_common(forward_);
         forward_.output = sequence(output_, p.hidden);
         if (states_ > 1 && wishes.steps) forward_.steps = sequence(steps_, p.hidden).data;
@@ -42,7 +42,7 @@ public:
         if (!wishes.stash) return;
 
         std::byte* const backward = packed(kernels.backward_bytes(sizes()));
-        kernels.pack_backward(sizes(), weights, backward);
+        kernels.pack_backward(sizes(), weights, wishes.threads, backward);
         set_common(backward_);
         backward_.output = {forward_.output.data, forward_.output.row, forward_.output.time};
         backward_.stash = forward_.stash;

@@ -31,7 +31,7 @@ public:
         d_output_ = drawn(size.batch * size.time * 2 * size.hidden);
         for (int n = 0; n < 2; ++n) {
             weights_[n] = {drawn(gates_ * size.inputs), drawn(gates_ * size.hidden), drawn(gates_), drawn(gates_)};
-            packed_[n] = std::make_unique<Packed<T>>(kernels, Sizes{size.inputs, size.hidden}, weights_[n]);
+            packed_[n] = std::make_unique<Packed<T>>(kernels, Sizes{size.inputs, size.hidden}, weights_[n], 1 + n);
             for (int state = 0; state < states_; ++state) before_[n][state] = drawn(size.batch * size.hidden);
         }
         for (long row = 0; row < size.batch; ++row) lengths_.push_back(row % 3 == 1 ? size.time - 2 : size.time);

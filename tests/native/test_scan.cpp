@@ -196,6 +196,32 @@ TEST(a_row_of_nan_stays_alone) {
     }
 }
 
+// A product with a state of zeros is left out where it gives zeros: not if a weight is infinite, whoever packed it.
+TEST(infinite_weights_meet_a_state_of_zeros) {
+    Random random(18);
+    for (const Cell cell : cells) {
+        Problem p = problem_of(cell, 2, 1, 41, 290);
+        fill(p, random);
+        std::fill(p.before[0].begin(), p.before[0].end(), 0.0);
+        const Problem finite = p;
+        for (const std::size_t place : {std::size_t{7}, p.hidden_weights.size() - 1}) {
+            p = finite;
+            p.hidden_weights[place] = std::numeric_limits<double>::infinity();
+            for_kernels(cell, [&]<typename T>(const seqloom::Kernels<T>& kernels, const Kind& kind) {
+                Wishes wishes;
+                const auto any_nan = [&](const Problem& given) {
+                    const auto output = Trial<T>(given, kernels, wishes).output();
+                    return std::any_of(output.begin(), output.end(), [](double each) { return std::isnan(each); });
+                };
+                for (wishes.threads = 1; wishes.threads <= 3; ++wishes.threads) {
+                    CHECK_IN(describe(p, wishes, kind), any_nan(p));
+                    CHECK_IN(describe(p, wishes, kind), !any_nan(finite));
+                }
+            });
+        }
+    }
+}
+
 TEST(rows_may_be_empty) {
     Random random(19);
     for (const Cell cell : cells) {

@@ -28,7 +28,7 @@ struct Layers {
         const long rows = kernels.gates * hidden;
         for (int n = 0; n < count; ++n, inputs = hidden) {
             const Weights<T> weights{drawn(rows * inputs), drawn(rows * hidden), drawn(rows), drawn(rows)};
-            packed.push_back(std::make_unique<Packed<T>>(kernels, Sizes{inputs, hidden}, weights));
+            packed.push_back(std::make_unique<Packed<T>>(kernels, Sizes{inputs, hidden}, weights, 2));
             all.push_back(packed.back().get());
         }
     }

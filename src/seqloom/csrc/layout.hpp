@@ -1,4 +1,4 @@
-// How the numbers of a layer lie in memory inside the kernels, and how weights get there.
+// How the numbers of a layer lie in memory inside the kernels; packing.hpp puts the weights there.
 //
 // Units are cut into blocks of one vector. A row of gates runs block by block, and within a block gate by gate, so that
 // a tile ends with all the gates of its units. In a last block of fewer units the gates stand close, in as few vectors
@@ -177,98 +177,5 @@ private:
 
     long vectors_, rest_;
 };
-
-// panel[d * stride + lane] = unit d of rows[lane], each of `count` numbers; zero where that is null. The result is zero
-// if all of them are finite.
-template <class P>
-inline Vec<typename P::Real> pack_transposed(const typename P::Real* const (&rows)[lanes<typename P::Real>], long count,
-                                             typename P::Unit* panel, long stride) noexcept {
-    using Unit = typename P::Unit;
-    constexpr int width = lanes<typename P::Real>;
-    const long depth = depth_of<P>(count);
-    Vec<typename P::Real> check{};
-    for (long d = 0; d < depth; d += width) {
-        Vec<Unit> square[width];
-        for (int r = 0; r < width; ++r) {
-            square[r] =
-                rows[r] == nullptr ? Vec<Unit>{} : load_units<P>(rows[r] + d * P::per_unit, count - d * P::per_unit);
-            check = P::add_zeros(square[r], check);
-        }
-        transpose<Unit>(square);
-        for (int n = 0; n < width && d + n < depth; ++n)
-            std::memcpy(panel + (d + n) * stride, &square[n], sizeof square[n]);
-    }
-    return check;
-}
-
-template <class Cell, class P>
-void pack_forward(Sizes sizes, const Weights<typename P::Real>& weights, std::byte* packed) noexcept {
-    using Real = typename P::Real;
-    using Unit = typename P::Unit;
-    const Layout<Cell, P> layout(sizes);
-    constexpr int width = layout.width, gates = layout.gates, apart = Cell::gate_with_extra_bias;
-    auto* bias = const_cast<Real*>(layout.bias(packed));
-    auto* extra = const_cast<Real*>(layout.extra_bias(packed));
-    const auto of = [](const Real* biases, long place) { return biases == nullptr ? Real{} : biases[place]; };
-    for (long unit = 0; unit < layout.blocks * width; ++unit)
-        extra[unit] = apart < 0 || unit >= sizes.hidden ? Real{} : of(weights.hidden_bias, apart * sizes.hidden + unit);
-    Vec<Real> check{};
-    for (long vector = 0; vector < layout.row / width; ++vector) {
-        const long panel = vector / (layout.panel_blocks * gates), stride = layout.panel_vectors(panel) * width,
-                   column = vector * width - panel * layout.panel_blocks * gates * width;
-        const Real *inputs[width], *hiddens[width];
-        for (int lane = 0; lane < width; ++lane) {
-            const long place = layout.place(vector * width + lane);
-            inputs[lane] = place < 0 ? nullptr : weights.input + place * sizes.inputs;
-            hiddens[lane] = place < 0 ? nullptr : weights.hidden + place * sizes.hidden;
-            Real sum{};
-            if (place >= 0) sum = of(weights.input_bias, place);
-            if (place >= 0 && place / sizes.hidden != apart) sum += of(weights.hidden_bias, place);
-            bias[vector * width + lane] = sum;
-        }
-        pack_transposed<P>(inputs, sizes.inputs, const_cast<Unit*>(layout.input_panel(packed, panel)) + column, stride);
-        check += pack_transposed<P>(hiddens, sizes.hidden,
-                                    const_cast<Unit*>(layout.hidden_panel(packed, panel)) + column, stride);
-    }
-    store(const_cast<Real*>(layout.zero_if_finite(packed)), check);
-}
-
-// Units of rows of gates beside columns: for each unit of gates, in the order of a row of gates, all columns.
-template <class Cell, class P>
-void pack_columns(const Layout<Cell, P>& layout, const typename P::Real* weights, long columns,
-                  typename P::Unit* packed) noexcept {
-    using Real = typename P::Real;
-    constexpr int width = Layout<Cell, P>::width;
-    const long blocks = divided_up(columns, width);
-    for (long d = 0; d < layout.gate_depth; ++d) {
-        const Real* rows[P::per_unit];
-        for (int n = 0; n < P::per_unit; ++n) {
-            const long place = layout.place(d * P::per_unit + n);
-            rows[n] = place < 0 ? nullptr : weights + place * columns;
-        }
-        for (long column = 0; column < blocks; ++column) {
-            const long panel = column / column_vectors, vectors = layout.column_panel_vectors(blocks, panel);
-            auto* to = packed + panel * column_vectors * width * layout.gate_depth +
-                       (d * vectors + column % column_vectors) * width;
-            const int count = static_cast<int>(std::min<long>(width, columns - column * width));
-            const auto part = [&](int n) {
-                return rows[n] == nullptr ? Vec<Real>{} : load_part(rows[n] + column * width, count);
-            };
-            if constexpr (P::per_unit == 1) {
-                store(to, part(0));
-            } else {
-                store(to, P::zipped(part(0), part(1)));
-            }
-        }
-    }
-}
-
-template <class Cell, class P>
-void pack_backward(Sizes sizes, const Weights<typename P::Real>& weights, std::byte* packed) noexcept {
-    using Unit = typename P::Unit;
-    const Layout<Cell, P> layout(sizes);
-    pack_columns(layout, weights.hidden, sizes.hidden, const_cast<Unit*>(layout.hidden_columns(packed, 0)));
-    pack_columns(layout, weights.input, sizes.inputs, const_cast<Unit*>(layout.input_columns(packed, 0)));
-}
 
 }  // namespace seqloom::SEQLOOM_TARGET

@@ -114,13 +114,13 @@ std::uint64_t whole_of(const Arrays& arrays, int threads) {
 }  // namespace
 
 template <typename T>
-Packed<T>::Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weights)
+Packed<T>::Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weights, int threads)
     : kernels_(kernels),
       sizes_(sizes),
       forward_(acquire(kernels.forward_bytes(sizes))),
-      whole_(checksum(weights, true, 1)),
+      whole_(checksum(weights, true, threads)),
       sample_(checksum(weights, false, 1)) {
-    kernels_.pack_forward(sizes_, weights, forward_.data());
+    kernels_.pack_forward(sizes_, weights, threads, forward_.data());
 }
 
 template <typename T>
@@ -145,7 +145,7 @@ template <typename T>
 void Packed<T>::backward(const Weights<T>& weights, const Backward<T>& call) {
     std::call_once(backward_packed_, [&] {
         backward_.emplace(acquire(kernels_.backward_bytes(sizes_)));
-        kernels_.pack_backward(sizes_, weights, backward_->data());
+        kernels_.pack_backward(sizes_, weights, call.threads, backward_->data());
     });
     kernels_.backward(sizes_, backward_->data(), call);
 }

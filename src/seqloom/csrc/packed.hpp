@@ -14,9 +14,9 @@ namespace seqloom {
 template <typename T>
 class Packed {
 public:
-    // Packs for forward. `kernels` lives as long as the program; the arrays of `weights` are read during the call
-    // alone.
-    Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weights);
+    // Packs for forward, by at most so many threads. `kernels` lives as long as the program; the arrays of `weights` are
+    // read during the call alone.
+    Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weights, int threads);
 
     // Whether `weights` still hold the numbers that were packed: a checksum of all of them, by at most so many threads,
     // or of a sample. Throws std::bad_alloc.

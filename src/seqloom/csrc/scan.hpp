@@ -93,9 +93,9 @@ struct Kernels {
     std::size_t (*backward_bytes)(Sizes);                     // ... and that backward reads
     std::size_t (*stash_size)(Sizes, long batch, long time);  // in elements of T
 
-    // `packed` has so many bytes, aligned to 64.
-    void (*pack_forward)(Sizes, const Weights<T>&, std::byte* packed) noexcept;
-    void (*pack_backward)(Sizes, const Weights<T>&, std::byte* packed) noexcept;
+    // By at most so many threads. `packed` has so many bytes, aligned to 64.
+    void (*pack_forward)(Sizes, const Weights<T>&, int threads, std::byte* packed) noexcept;
+    void (*pack_backward)(Sizes, const Weights<T>&, int threads, std::byte* packed) noexcept;
 
     // Both throw std::bad_alloc when there is no memory for scratch.
     void (*forward)(Sizes, const std::byte* packed, const Forward<T>&);

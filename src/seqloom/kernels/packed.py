@@ -133,7 +133,8 @@ def _pack(kind: str, precision: str, weights: Weights) -> Packed:
     ih, hh, bias_ih, bias_hh = weights
     biases = (0, 0) if bias_ih is None or bias_hh is None else (bias_ih.data_ptr(), bias_hh.data_ptr())
     exact = _precision(precision, ih.dtype)
-    return Packed(kind, isa(), exact, ih.shape[1], hh.shape[1], ih.data_ptr(), hh.data_ptr(), *biases)
+    addresses = (ih.data_ptr(), hh.data_ptr(), *biases)
+    return Packed(kind, isa(), exact, ih.shape[1], hh.shape[1], *addresses, torch.get_num_threads())
 
 
 def _look(weights: Weights) -> _Seen:

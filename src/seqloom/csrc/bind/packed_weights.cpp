@@ -146,11 +146,11 @@ void backward_both(const PackedWeights& weights, const BackwardArguments& given,
 }  // namespace
 
 PackedWeights::PackedWeights(std::string_view cell, std::string_view isa, std::string_view precision, Sizes sizes,
-                             const WeightAddresses& weights) {
+                             const WeightAddresses& weights, int threads) {
     const auto level = choose(isa);
-    if (precision == "float64") make<double>(cell, level, Precision::exact, sizes, weights);
-    else if (precision == "float32") make<float>(cell, level, Precision::exact, sizes, weights);
-    else if (precision == "bfloat16") make<float>(cell, level, Precision::bfloat16, sizes, weights);
+    if (precision == "float64") make<double>(cell, level, Precision::exact, sizes, weights, threads);
+    else if (precision == "float32") make<float>(cell, level, Precision::exact, sizes, weights, threads);
+    else if (precision == "bfloat16") make<float>(cell, level, Precision::bfloat16, sizes, weights, threads);
     else throw std::invalid_argument("precision must be float32, float64 or bfloat16; given " + std::string(precision));
 }
 
@@ -164,10 +164,10 @@ void PackedWeights::fetch_sample(const WeightAddresses& weights) const noexcept 
 
 template <typename T>
 void PackedWeights::make(std::string_view cell, Isa isa, Precision precision, Sizes sizes,
-                         const WeightAddresses& weights) {
+                         const WeightAddresses& weights, int threads) {
     const auto& kernels = kernels_of<T>(cell, isa, precision);
     const nb::gil_scoped_release others_may_run;
-    packed_ = std::make_unique<Packed<T>>(kernels, sizes, weights.as<T>());
+    packed_ = std::make_unique<Packed<T>>(kernels, sizes, weights.as<T>(), threads);
 }
 
 void define_packed_weights(nb::module_& m) {
@@ -186,9 +186,10 @@ void define_packed_weights(nb::module_& m) {
         m, "Packed", "The weights of one layer and direction in the kernels' own order; the arrays are not kept.")
         .def("__init__",
              [](PackedWeights* self, std::string_view cell, std::string_view isa, std::string_view precision,
-                long inputs, long hidden, Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh) {
-                 new (self)
-                     PackedWeights(cell, isa, precision, {inputs, hidden}, {weight_ih, weight_hh, bias_ih, bias_hh});
+                long inputs, long hidden, Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh,
+                int threads) {
+                 new (self) PackedWeights(cell, isa, precision, {inputs, hidden},
+                                          {weight_ih, weight_hh, bias_ih, bias_hh}, threads);
              })
         .def("matches",
              [](const PackedWeights& self, Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh,

@@ -33,7 +33,7 @@ class PackedWeights {
 public:
     // Throws std::invalid_argument for a cell or precision that there is not.
     PackedWeights(std::string_view cell, std::string_view isa, std::string_view precision, Sizes sizes,
-                  const WeightAddresses& weights);
+                  const WeightAddresses& weights, int threads);
 
     bool matches(const WeightAddresses& weights, bool whole, int threads) const;
     void fetch_sample(const WeightAddresses& weights) const noexcept;
@@ -46,7 +46,8 @@ public:
 
 private:
     template <typename T>
-    void make(std::string_view cell, Isa isa, Precision precision, Sizes sizes, const WeightAddresses& weights);
+    void make(std::string_view cell, Isa isa, Precision precision, Sizes sizes, const WeightAddresses& weights,
+              int threads);
 
     std::variant<std::unique_ptr<Packed<float>>, std::unique_ptr<Packed<double>>> packed_;
 };

@@ -31,6 +31,7 @@
 #include "backward.hpp"
 #include "forward.hpp"
 #include "math.hpp"
+#include "packing.hpp"
 #include "registry.hpp"
 
 namespace seqloom::SEQLOOM_TARGET {
