@@ -33,7 +33,7 @@ public:
         crowded_ = call.time == 1 && layout_.forward_bytes() > plan_.members * second_cache() / 2;
         const bool errand = call.time == 1 && call.errand != nullptr && plan_.members > 1;
         const double late = (errand ? errand_takes : 0) + (errand || crowded_ ? first_late : 0);
-        late_ = std::lround(late * static_cast<double>(layout_.panels) / all);
+        if (late > 0) late_ = std::lround(late * static_cast<double>(layout_.panels) / all);
         const auto stash_bytes = layout_.stash_size(call.batch, call.time) * sizeof(Real);
         stash_past_caches_ = stash_bytes > past_caches_from && is_aligned(call.stash);
         // Half a line that waits for its other half, of the next panel, is written by itself: that takes longer than to

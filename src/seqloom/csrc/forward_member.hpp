@@ -70,8 +70,6 @@ private:
         return {panels, whole, panels_at_once<P>(rows, full_panel)};
     }
     static constexpr bool several = takes_several<P>(full_panel);  // else the code for it is left out
-    // From each of the panels that are taken at once to the next, in numbers of one row.
-    long apart(const Turns& turns) const noexcept { return turns.apart() * full_panel * width; }
 
     // The states before the first step; rows of no length end here. Each member makes itself all of the operand: that
     // is less than to wait for the others.
@@ -138,10 +136,10 @@ private:
         const auto* weights = layout().input_panel(whole.packed_, panel);
         const Real* bias = layout().bias(whole.packed_) + panel * full_panel * width;
         if (several && turn.at_once > 1) {
-            const long apart = this->apart(turns);
+            const long row = full_panel * width, apart = turns.apart() * row;
             return multiply_at_once<P, full_panel>(rows, depth, own.input, input_row(), weights,
                                                    {apart * depth, apart * projected_rows_, apart}, projected(panel),
-                                                   full_panel * width, bias);
+                                                   row, bias);
         }
         const int vectors = layout().panel_vectors(panel);
         multiply<P>(rows, vectors, depth, own.input, input_row(), weights, layout().far_panel(next), projected(panel),
@@ -172,8 +170,8 @@ private:
             if (several && turn.at_once > 1) {
                 const long row = full_panel * width;
                 multiply_at_once<P, full_panel>(count, depth, operand, operand_row(), weights,
-                                                {apart(turns) * layout().hidden_depth, count * row, 0}, own.sums, row,
-                                                nullptr);
+                                                {turns.apart() * row * layout().hidden_depth, count * row, 0},
+                                                own.sums, row, nullptr);
                 for (int n = 0; n < turn.at_once; ++n)
                     finish_panel(turn.panel + n * turns.apart(), 0, count, own.sums + n * count * row);
                 continue;

@@ -2,6 +2,7 @@
 // is in no near cache, so each thread asks for what it reads next, and several threads share the work.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <limits>
 
@@ -17,28 +18,29 @@ inline int packing_threads(int threads, long weights) noexcept {
     return static_cast<int>(std::clamp(weights / many_weights, 1L, static_cast<long>(std::max(threads, 1))));
 }
 
-// The rows of a panel's vector: one for each lane, null where a lane stands for nothing.
+// The row of weights that each lane of a panel's vector stands for; -1: none.
 template <typename Real>
-struct LaneRows {
-    const Real* of[lanes<Real>];
-};
+using Places = std::array<long, lanes<Real>>;
 
-// panel[d * stride + lane] = unit d of rows.of[lane], each of `count` numbers; zero where that is null. `next` are rows
-// to ask for, which are read after them. The result is zero if all of them are finite.
+// panel[d * stride + lane] = unit d of row places[lane] of `weights`, whose rows have `count` numbers; zero where there
+// is none. The rows of `next` are asked for: they are read after them. The result is zero if all of them are finite.
 template <class P>
-inline Vec<typename P::Real> pack_transposed(const LaneRows<typename P::Real>& rows,
-                                             const LaneRows<typename P::Real>& next, long count,
-                                             typename P::Unit* panel, long stride) noexcept {
+inline Vec<typename P::Real> pack_transposed(const typename P::Real* weights, long count,
+                                             const Places<typename P::Real>& places,
+                                             const Places<typename P::Real>& next, typename P::Unit* panel,
+                                             long stride) noexcept {
     using Unit = typename P::Unit;
     constexpr int width = lanes<typename P::Real>;
     const long depth = depth_of<P>(count);
     Vec<typename P::Real> check{};
     for (long d = 0; d < depth; d += width) {
+        const long first = d * P::per_unit;
         Vec<Unit> square[width];
-        for (int r = 0; r < width; ++r) {
-            const long place = d * P::per_unit;
-            for (int n = 0; next.of[r] != nullptr && n < P::per_unit; ++n) fetch_far(next.of[r] + place + n * width);
-            square[r] = rows.of[r] == nullptr ? Vec<Unit>{} : load_units<P>(rows.of[r] + place, count - place);
+        for (std::size_t r = 0; r < width; ++r) {
+            for (int n = 0; next[r] >= 0 && n < P::per_unit; ++n)
+                fetch_far(weights + next[r] * count + first + n * width);
+            square[r] =
+                places[r] < 0 ? Vec<Unit>{} : load_units<P>(weights + places[r] * count + first, count - first);
             check = P::add_zeros(square[r], check);
         }
         transpose<Unit>(square);
@@ -71,11 +73,15 @@ public:
             const bool none = apart < 0 || unit >= sizes_.hidden;
             extra[unit] = none ? Real{} : of(weights_.hidden_bias, apart * sizes_.hidden + unit);
         }
-        const long vectors = layout_.row / width, weights = layout_.row * (sizes_.inputs + sizes_.hidden);
+        const long weights = layout_.row * (sizes_.inputs + sizes_.hidden);
         run_team(packing_threads(threads, weights), [&](int member, int members) noexcept {
-            const Share share(vectors, member, members);
-            for (long vector = share.first; vector < share.last; ++vector)
-                pack(vector, weights >= many_weights ? vector + 1 : vectors);
+            const Share share(layout_.row / width, member, members);
+            Places<Real> places = places_of(share.first);
+            for (long vector = share.first; vector < share.last; ++vector) {
+                const Places<Real> next = places_of(vector + 1);
+                pack(vector, places, weights >= many_weights ? next : nowhere());
+                places = next;
+            }
         });
         const Real check = finite_.load(std::memory_order_relaxed) ? 0 : std::numeric_limits<Real>::quiet_NaN();
         store(const_cast<Real*>(layout_.zero_if_finite(packed_)), splat(check));
@@ -87,32 +93,34 @@ private:
 
     static Real of(const Real* biases, long place) noexcept { return biases == nullptr ? Real{} : biases[place]; }
 
-    // None of what comes after the last vector.
-    LaneRows<Real> rows(const Real* weights, long columns, long vector) const noexcept {
-        LaneRows<Real> found{};
-        if (vector >= layout_.row / width) return found;
-        for (int lane = 0; lane < width; ++lane) {
-            const long place = layout_.place(vector * width + lane);
-            found.of[lane] = place < 0 ? nullptr : weights + place * columns;
-        }
-        return found;
+    static Places<Real> nowhere() noexcept {
+        Places<Real> places;
+        places.fill(-1);
+        return places;
+    }
+    // None behind the last vector.
+    Places<Real> places_of(long vector) const noexcept {
+        Places<Real> places = nowhere();
+        if (vector == layout_.row / width) return places;
+        for (std::size_t lane = 0; lane < width; ++lane)
+            places[lane] = layout_.place(vector * width + static_cast<long>(lane));
+        return places;
     }
 
-    void pack(long vector, long next) noexcept {
-        for (int lane = 0; lane < width; ++lane) {
-            const long place = layout_.place(vector * width + lane);
+    void pack(long vector, const Places<Real>& places, const Places<Real>& next) noexcept {
+        Real* bias = const_cast<Real*>(layout_.bias(packed_)) + vector * width;
+        for (const long place : places) {
             Real sum{};
             if (place >= 0) sum = of(weights_.input_bias, place);
             if (place >= 0 && place / sizes_.hidden != apart) sum += of(weights_.hidden_bias, place);
-            const_cast<Real*>(layout_.bias(packed_))[vector * width + lane] = sum;
+            *bias++ = sum;
         }
         const long panel = vector / full_panel, column = (vector - panel * full_panel) * width;
         const long stride = layout_.panel_vectors(panel) * width;
-        pack_transposed<P>(rows(weights_.input, sizes_.inputs, vector), rows(weights_.input, sizes_.inputs, next),
-                           sizes_.inputs, const_cast<Unit*>(layout_.input_panel(packed_, panel)) + column, stride);
-        const auto check = pack_transposed<P>(
-            rows(weights_.hidden, sizes_.hidden, vector), rows(weights_.hidden, sizes_.hidden, next), sizes_.hidden,
-            const_cast<Unit*>(layout_.hidden_panel(packed_, panel)) + column, stride);
+        pack_transposed<P>(weights_.input, sizes_.inputs, places, next,
+                           const_cast<Unit*>(layout_.input_panel(packed_, panel)) + column, stride);
+        const auto check = pack_transposed<P>(weights_.hidden, sizes_.hidden, places, next,
+                                              const_cast<Unit*>(layout_.hidden_panel(packed_, panel)) + column, stride);
         if (!all_zero<Real>(check)) finite_.store(false, std::memory_order_relaxed);
     }
 
