@@ -22,6 +22,7 @@ SIZES = [  # B, T, I, H
     (3, 40, 41, 300),
     (8, 11, 20, 210),
     (15, 9, 33, 420),
+    (20, 6, 33, 420),
     (33, 20, 17, 65),
     (100, 9, 1, 32),
     (64, 12, 128, 256),
@@ -157,3 +158,33 @@ def test_rows_beside_one_that_is_not_finite(name, nonlinearity, precision, isa):
         found.append([each[others] for each in (*results, *derivatives)])
         assert bad == (not all(each.isfinite().all() for each in (*results, *derivatives)))
     assert_equal(found[1], found[0])
+
+
+@cells
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("scale", [4e-19, 1.0, 1e18])
+def test_a_row_alone_far_from_one(name, nonlinearity, precision, scale, isa):
+    """Products below the normal range and near its end: one row, which may have a tile of its own, gives the same."""
+    sizes = {"batch": 3, "time": 4, "features": 37, "hidden": 70}
+    problem = make(name, nonlinearity, **sizes, dtype=torch.float32, bias=False)
+    problem.options = problem.options._replace(precision=precision)
+    with torch.no_grad():
+        for each in (problem.input, problem.weights.ih):
+            each.mul_(scale)
+        for each in problem.state:
+            each.mul_(min(scale**2, 1))
+        problem.input[0, 2], problem.input[1, 3, 5], problem.input[2, 3, 7] = 0, torch.inf, torch.nan
+    results = problem.run()
+    few = [problem.input, *problem.state]
+    derivatives = gradients([results[0].square()], few)
+    weighed = torch.linspace(-1, 2, results[0].numel()).view_as(results[0])
+    for row in range(3):
+        part = make(name, nonlinearity)
+        part.cell, part.weights = problem.cell, problem.weights
+        part.input = problem.input.detach()[row : row + 1].requires_grad_()
+        part.state = tuple(each.detach()[row : row + 1].requires_grad_() for each in problem.state)
+        alone = part.run(options=problem.options)
+        total = (alone[0].square() * weighed[row : row + 1]).sum()
+        found = [*alone, *torch.autograd.grad(total, [part.input, *part.state])]
+        wanted = [each[row : row + 1] for each in (*results, *derivatives)]
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0, equal_nan=True)

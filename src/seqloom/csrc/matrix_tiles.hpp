@@ -92,6 +92,48 @@ void matrix_tile(long depth, const std::uint32_t* a, long a_row, long, const std
     }
 }
 
+// A square takes as long for one row as for sixteen, and several times as long while another program has the other
+// half of the core. Vectors give one row the same bits: of each square's products two sums, of those with the even and
+// with the odd elements of the pairs, both from zero on; the sum of these two is added to that of the squares before
+// (Intel, Software Developer's Manual, volume 2, TDPBF16PS). The tiles take numbers below the normal range for zeros.
+template <int Vectors>
+__attribute__((noinline)) void multiply_row(long depth, const std::uint32_t* a, const std::uint32_t* b, long b_depth,
+                                            float* out, const float* start, const std::uint32_t* ahead) noexcept {
+    constexpr std::uint32_t upper = 0xffff0000u;
+    Vec<float> sums[Vectors];
+    unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+        sums[v] = start == nullptr ? Vec<float>{} : load(start + v * square);
+    });
+    for (long d = 0; d < depth; d += square, a += square) {
+        float even_of_a[square], odd_of_a[square];
+        store(even_of_a, (Vec<float>)(load(a) << 16));
+        store(odd_of_a, (Vec<float>)(load(a) & upper));
+        Vec<float> even[Vectors], odd[Vectors];
+        unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { even[v] = odd[v] = Vec<float>{}; });
+        for (long n = 0; n < square; ++n, b += b_depth) {
+            unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
+                const auto pairs = load(b + v * square);
+                even[v] = fma(splat(even_of_a[n]), (Vec<float>)(pairs << 16), even[v]);
+                odd[v] = fma(splat(odd_of_a[n]), (Vec<float>)(pairs & upper), odd[v]);
+                if (ahead != nullptr) fetch_far(ahead + ((d + n) * Vectors + v) * square);
+            });
+        }
+        unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { sums[v] += even[v] + odd[v]; });
+    }
+    unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { store(out + v * square, sums[v]); });
+}
+
+// As `tile` in products.hpp, for one row.
+template <int Vectors>
+void row_tile(long depth, const std::uint32_t* a, long, long, const std::uint32_t* b, long b_depth, float* out, long,
+              const float* start, long, const std::uint32_t* ahead) noexcept {
+    constexpr unsigned below_normal_is_zero = _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON;
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | below_normal_is_zero);
+    multiply_row<Vectors>(depth, a, b, b_depth, out, start, ahead);
+    _mm_setcsr(before);
+}
+
 }  // namespace seqloom::SEQLOOM_TARGET
 
 #endif

@@ -223,6 +223,18 @@ inline Tile<P> tile_of(int steps, int vectors) noexcept {
     return table[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(steps - 1)];
 }
 
+// The tile of `rows` rows, of so many steps: one row alone has a tile of its own where steps are of several.
+template <class P>
+inline Tile<P> tile_of([[maybe_unused]] long rows, int steps, int vectors) noexcept {
+#if defined(__AMX_BF16__)
+    if constexpr (P::row_step > 1) {
+        static constexpr std::array of_one_row{&row_tile<1>, &row_tile<2>, &row_tile<3>, &row_tile<4>};
+        if (rows == 1) return of_one_row[static_cast<std::size_t>(vectors - 1)];
+    }
+#endif
+    return tile_of<P>(steps, vectors);
+}
+
 // How many tiles of so many vectors cover `rows` rows.
 template <class P>
 constexpr long tiles_of(long rows, int vectors) noexcept {
@@ -237,7 +249,7 @@ SEQLOOM_INLINE void for_tiles_of(long rows, int widest, int vectors, Body&& body
     constexpr long step = P::row_step;
     const long steps = (rows + step - 1) / step, tiles = tiles_of<P>(rows, widest);
     const long least = steps / tiles, larger = steps % tiles;
-    const Tile<P> small = tile_of<P>(static_cast<int>(least), vectors);
+    const Tile<P> small = tile_of<P>(rows, static_cast<int>(least), vectors);
     const Tile<P> large = larger == 0 ? small : tile_of<P>(static_cast<int>(least) + 1, vectors);
     long first = 0;
     for (long n = 0; n < tiles; ++n) {
