@@ -25,9 +25,9 @@ public:
           carries_h_(Cell::carries_h || zoneout_),
           wants_weights_(call.d_input_weights != nullptr || call.d_hidden_weights != nullptr) {
         const auto batch = static_cast<double>(call.batch), time = static_cast<double>(call.time);
-        const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
-        const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
-        plan_ = plan(call.threads, call.batch, call.time, 2 * (step * time + inputs));
+        const double step = product_time<P>(batch, layout_.row * layout_.hidden_depth);
+        const double inputs = product_time<P>(batch * time, layout_.row * layout_.input_depth);
+        plan_ = plan(call.threads, call.batch, call.time, 2 * (step * time + inputs), layout_.far());
         // What the steps read, in numbers: the stash, h and its gradient.
         const double read =
             static_cast<double>(layout_.stash_size(call.batch, call.time)) + 2 * batch * time * sizes.hidden;

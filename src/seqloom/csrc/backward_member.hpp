@@ -35,6 +35,11 @@ public:
                 meet();
                 at = filled;
                 after = shared.hidden_gates + at * gate_row();
+                if (barrier != nullptr) {
+                    constexpr long units = gates * width / P::per_unit;  // of a block
+                    fetch_others(after, gate_row(), active, blocks().first * units, blocks().last * units,
+                                 layout().gate_depth);
+                }
                 active_after = active;
                 filled += active;
             }

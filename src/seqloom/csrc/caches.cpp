@@ -15,4 +15,13 @@ std::size_t second_cache() noexcept {
     return bytes;
 }
 
+bool slow_third_cache() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    static const bool intel = __builtin_cpu_is("intel");
+    return intel;
+#else
+    return false;
+#endif
+}
+
 }  // namespace seqloom

@@ -26,10 +26,10 @@ public:
           keeps_h_(Cell::reads_h || zoneout_),
           from_zero_(starts_from_zero()) {
         const auto batch = static_cast<double>(call.batch), time = static_cast<double>(call.time);
-        const double step = product_time<Unit>(batch, layout_.row * layout_.hidden_depth);
-        const double inputs = product_time<Unit>(batch * time, layout_.row * layout_.input_depth);
+        const double step = product_time<P>(batch, layout_.row * layout_.hidden_depth);
+        const double inputs = product_time<P>(batch * time, layout_.row * layout_.input_depth);
         const double all = step * time + inputs;
-        plan_ = plan(call.threads, call.batch, call.time, all);
+        plan_ = plan(call.threads, call.batch, call.time, all, layout_.far());
         crowded_ = call.time == 1 && layout_.forward_bytes() > plan_.members * second_cache() / 2;
         const bool errand = call.time == 1 && call.errand != nullptr && plan_.members > 1;
         const double late = (errand ? errand_takes : 0) + (errand || crowded_ ? first_late : 0);

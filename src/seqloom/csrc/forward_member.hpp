@@ -186,7 +186,10 @@ private:
             });
         }
         current_ ^= 1;
-        if (s + 1 < last_) meet();
+        if (s + 1 == last_ || barrier == nullptr) return;
+        meet();
+        fetch_others(shared.operand[current_], operand_row(), count, blocks().first * width / P::per_unit,
+                     blocks().last * width / P::per_unit, layout().hidden_stride());
     }
 
     // Where a row, not an empty one, stands in its first step.

@@ -116,6 +116,8 @@ struct Layout {
     }
     // Small weights stay in the nearest cache: then a few rows at a time run through all steps.
     bool small() const noexcept { return forward_bytes() <= 256 * 1024; }
+    // Whether threads that read all weights in each step would wait for them.
+    bool far() const noexcept { return slow_third_cache() && forward_bytes() > second_cache(); }
     // A panel that is read next; null where it is near anyway and need not be asked for. A product in whole tiles waits
     // for the second cache as little as for the nearest one; that keeps five eighths of its size beside all else.
     const Unit* far_panel(const Unit* panel) const noexcept {

@@ -15,11 +15,12 @@ struct Plan {
     int teams = 1, members = 1;
 };
 
-// `whole` is what all products take on one thread, in microseconds.
-inline Plan plan(int threads, long batch, long time, double whole) noexcept {
+// `whole` is what all products take on one thread, in microseconds. Where the weights are `far`, each of a few threads
+// reads its part of them for twice as many rows: of h, which they then exchange, there is less.
+inline Plan plan(int threads, long batch, long time, double whole, bool far) noexcept {
     constexpr double worth_a_thread = 3.5;      // waking another thread takes 2 to 3 while it still waits for work
     constexpr double begin = 1, meeting = 0.5;  // of threads that split the units, with what they then exchange
-    constexpr long rows_enough = 8;             // a tile's worth of rows for each thread
+    const long rows_enough = far && threads <= 4 ? 17 : 8;  // for each thread; a tile's worth
     const double steps = static_cast<double>(time);
     if (batch < rows_enough * threads && whole * (threads - 1) / threads > begin + meeting * steps) return {1, threads};
     threads = static_cast<int>(std::min<double>(threads, whole / worth_a_thread));
@@ -29,10 +30,11 @@ inline Plan plan(int threads, long batch, long time, double whole) noexcept {
 }
 
 // Microseconds of one thread for the product of `rows` rows with so many weights, read from the second cache at best.
-template <typename Unit>
+template <class P>
 double product_time(double rows, double weights) noexcept {
-    constexpr double operations = 1.8e5, bytes = 1.8e5;  // a microsecond; of fp32 products, on a core of 2024
-    return std::max(2 * rows * weights / operations, weights * sizeof(Unit) / bytes);
+    // A microsecond; of fp32 products, on a core of 2024. What goes in steps of rows takes its time for few rows, too.
+    constexpr double operations = 1.8e5, bytes = P::row_step > 1 ? 4.5e4 : 1.8e5;
+    return std::max(2 * rows * weights / operations, weights * sizeof(typename P::Unit) / bytes);
 }
 
 // Calls work(team, member, members, barrier) for each member of each team; the barrier is null for one by itself. Where
@@ -93,6 +95,17 @@ private:
     int teams_;
     bool dealt_ = false;
 };
+
+// Of `rows` rows of an operand, asks for the units that others have just written: all but those from `first` to `last`.
+template <typename Unit>
+SEQLOOM_INLINE void fetch_others(const Unit* operand, long row, long rows, long first, long last, long all) noexcept {
+    constexpr long few = 8;  // of more rows some are there when the first ones have been multiplied
+    if (rows > few) return;
+    for (long i = 0; i < rows; ++i, operand += row) {
+        fetch(operand, first);
+        fetch(operand + last, all - last);
+    }
+}
 
 // A part of [0, count) for each member: [first, last). Where the first member comes late, by what it would take for so
 // many, the others have the more.
