@@ -80,7 +80,7 @@ SEQLOOM_INLINE void squares(long depth, const std::uint32_t* a, long a_row, cons
     });
 }
 
-// As `tile` in products.hpp, for `Blocks` times 16 rows; a_depth is 1, and depth a multiple of 16.
+// A tile as in products.hpp, for `Blocks` times 16 rows; a_depth is 1, and depth a multiple of 16.
 template <int Blocks, int Vectors>
 void matrix_tile(long depth, const std::uint32_t* a, long a_row, long, const std::uint32_t* b, long b_depth, float* out,
                  long out_row, const float* start, long start_row, const std::uint32_t* ahead) noexcept {
@@ -123,7 +123,7 @@ __attribute__((noinline)) void multiply_row(long depth, const std::uint32_t* a, 
     unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA { store(out + v * square, sums[v]); });
 }
 
-// As `tile` in products.hpp, for one row.
+// A tile as in products.hpp, for one row.
 template <int Vectors>
 void row_tile(long depth, const std::uint32_t* a, long, long, const std::uint32_t* b, long b_depth, float* out, long,
               const float* start, long, const std::uint32_t* ahead) noexcept {

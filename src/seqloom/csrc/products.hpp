@@ -142,7 +142,7 @@ struct Apart {
     long units, out, start;
 };
 
-// What the two functions below do, for `Panels` panels.
+// What a tile does (below), for `Panels` panels.
 template <class P, int Rows, int Vectors, int Panels>
 SEQLOOM_INLINE void sum_products(long depth, const typename P::Unit* a, long a_row, long a_depth,
                                  const typename P::Unit* b, long b_depth, Apart apart, typename P::Real* out,
@@ -172,67 +172,42 @@ SEQLOOM_INLINE void sum_products(long depth, const typename P::Unit* a, long a_r
     unroll<count>([&](auto n) SEQLOOM_INLINE_LAMBDA { store(out + place(n, apart.out, out_row), sums[n]); });
 }
 
-// out[r][v] = start[r][v] + the sum over d < depth of a[r * a_row + d * a_depth] * b[d * b_depth + v * lanes].
-//
-// `start` may be null (zeros), one row for all (start_row 0), or `out` itself (start_row out_row). Strides in units,
-// those of out and start in numbers. Rows and vectors are the template's; nothing else is read or written.
-//
-// `ahead` is memory that is read soon, for which a tile of many rows asks, a vector's worth with each unit of depth; it
-// may run beyond any array. Null: nothing is asked for.
-template <class P, int Rows, int Vectors>
-void tile(long depth, const typename P::Unit* a, long a_row, long a_depth, const typename P::Unit* b, long b_depth,
-          typename P::Real* out, long out_row, const typename P::Real* start, long start_row,
-          const typename P::Unit* ahead) noexcept {
-    sum_products<P, Rows, Vectors, 1>(depth, a, a_row, a_depth, b, b_depth, Apart{}, out, out_row, start, start_row,
-                                      ahead);
-}
-
-// The same for each of `Panels` panels, with a_depth 1 and start_row 0.
+// A tile of each of `Panels` panels, with a_depth 1 and start_row 0.
 template <class P, int Rows, int Vectors, int Panels>
 void tile_of_panels(long depth, const typename P::Unit* a, long a_row, const typename P::Unit* b, long b_depth,
                     Apart apart, typename P::Real* out, long out_row, const typename P::Real* start) noexcept {
     sum_products<P, Rows, Vectors, Panels>(depth, a, a_row, 1, b, b_depth, apart, out, out_row, start, 0, nullptr);
 }
 
+// out[r][v] = start[r][v] + the sum over d < depth of a[r * a_row + d * a_depth] * b[d * b_depth + v * lanes].
+//
+// Called as tile(depth, a, a_row, a_depth, b, b_depth, out, out_row, start, start_row, ahead). `start` may be null
+// (zeros), one row for all (start_row 0), or `out` itself (start_row out_row). Strides in units, those of out and start
+// in numbers. Rows and vectors are the tile's own; nothing else is read or written.
+//
+// `ahead` is memory that is read soon, for which a tile of many rows asks, a vector's worth with each unit of depth; it
+// may run beyond any array. Null: nothing is asked for.
 template <class P>
 using Tile = void (*)(long, const typename P::Unit*, long, long, const typename P::Unit*, long, typename P::Real*, long,
                       const typename P::Real*, long, const typename P::Unit*) noexcept;
 
-template <class P, int Steps, int Vectors>
-constexpr Tile<P> tile_for() noexcept {
-#if defined(__AMX_BF16__)
-    if constexpr (P::row_step > 1) return &matrix_tile<Steps, Vectors>;
-#endif
-    return &tile<P, Steps, Vectors>;
-}
+// All tiles of P, compiled once for all cells: tiles_target.cpp.
+template <class P>
+struct Tiles {
+    static constexpr int most_steps = tile_rows_limit<P> / P::row_step;
+    // By vectors and by steps of rows, one less each; null beyond tile_rows(vectors).
+    static const std::array<std::array<Tile<P>, most_steps>, tile_vectors> by_size;
+    // One row alone has a tile of its own where steps are of several.
+    static const std::array<Tile<P>, tile_vectors> of_one_row;
+};
 
 // The tile of so many steps of rows and so many vectors, 1 <= steps * row_step <= tile_rows(vectors),
-// 1 <= vectors <= tile_vectors.
+// 1 <= vectors <= tile_vectors. `rows` is of all tiles.
 template <class P>
-inline Tile<P> tile_of(int steps, int vectors) noexcept {
-    constexpr int most = tile_rows_limit<P> / P::row_step;
-    static constexpr auto table = []<int... v>(std::integer_sequence<int, v...>) {
-        constexpr auto line = []<int vectors, int... s>(std::integer_sequence<int, s...>) {
-            constexpr int limit = tile_rows<P>(vectors) / P::row_step;
-            return std::array<Tile<P>, most>{
-                (s < limit ? tile_for<P, (s < limit ? s + 1 : 1), vectors>() : nullptr)...};
-        };
-        return std::array<std::array<Tile<P>, most>, tile_vectors>{
-            line.template operator()<v + 1>(std::make_integer_sequence<int, most>{})...};
-    }(std::make_integer_sequence<int, tile_vectors>{});
-    return table[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(steps - 1)];
-}
-
-// The tile of `rows` rows, of so many steps: one row alone has a tile of its own where steps are of several.
-template <class P>
-inline Tile<P> tile_of([[maybe_unused]] long rows, int steps, int vectors) noexcept {
-#if defined(__AMX_BF16__)
-    if constexpr (P::row_step > 1) {
-        static constexpr std::array of_one_row{&row_tile<1>, &row_tile<2>, &row_tile<3>, &row_tile<4>};
-        if (rows == 1) return of_one_row[static_cast<std::size_t>(vectors - 1)];
-    }
-#endif
-    return tile_of<P>(steps, vectors);
+SEQLOOM_INLINE Tile<P> tile_of(long rows, long steps, int vectors) noexcept {
+    const auto size = static_cast<std::size_t>(vectors - 1);
+    if (P::row_step > 1 && rows == 1) return Tiles<P>::of_one_row[size];
+    return Tiles<P>::by_size[size][static_cast<std::size_t>(steps - 1)];
 }
 
 // How many tiles of so many vectors cover `rows` rows.
@@ -249,8 +224,8 @@ SEQLOOM_INLINE void for_tiles_of(long rows, int widest, int vectors, Body&& body
     constexpr long step = P::row_step;
     const long steps = (rows + step - 1) / step, tiles = tiles_of<P>(rows, widest);
     const long least = steps / tiles, larger = steps % tiles;
-    const Tile<P> small = tile_of<P>(rows, static_cast<int>(least), vectors);
-    const Tile<P> large = larger == 0 ? small : tile_of<P>(static_cast<int>(least) + 1, vectors);
+    const Tile<P> small = tile_of<P>(rows, least, vectors);
+    const Tile<P> large = larger == 0 ? small : tile_of<P>(rows, least + 1, vectors);
     long first = 0;
     for (long n = 0; n < tiles; ++n) {
         const long count = std::min(rows - first, (least + (n < larger)) * step);

@@ -2,7 +2,7 @@
 # instruction set, in a namespace of its own; which one runs is chosen at run time (isa.hpp).
 set(core ${CMAKE_CURRENT_LIST_DIR})
 file(GLOB cells CONFIGURE_DEPENDS ${core}/cells/*.cpp)
-set(each_target ${cells} ${core}/activations_target.cpp)
+set(each_target ${cells} ${core}/activations_target.cpp ${core}/tiles_target.cpp)
 
 add_library(seqloom_flags INTERFACE)
 target_compile_features(seqloom_flags INTERFACE cxx_std_20)
