@@ -32,8 +32,9 @@ inline Plan plan(int threads, long batch, long time, double whole, bool far) noe
 // Microseconds of one thread for the product of `rows` rows with so many weights, read from the second cache at best.
 template <class P>
 double product_time(double rows, double weights) noexcept {
-    // A microsecond; of fp32 products, on a core of 2024. What goes in steps of rows takes its time for few rows, too.
-    constexpr double operations = 1.8e5, bytes = P::row_step > 1 ? 4.5e4 : 1.8e5;
+    // A microsecond; of fp32 products, on a core of 2024. One row's pairs, where products go in steps of rows, are taken
+    // apart first.
+    constexpr double operations = 1.8e5, bytes = P::row_step > 1 ? 9e4 : 1.8e5;
     return std::max(2 * rows * weights / operations, weights * sizeof(typename P::Unit) / bytes);
 }
 
