@@ -16,7 +16,7 @@ struct Plan {
 };
 
 // `whole` is what all products take on one thread, in microseconds. Where the weights are `far`, each of a few threads
-// reads its part of them for twice as many rows: of h, which they then exchange, there is less.
+// with up to 16 rows reads its part of them for all rows: of h, which they then exchange, there is less.
 inline Plan plan(int threads, long batch, long time, double whole, bool far) noexcept {
     constexpr double worth_a_thread = 3.5;      // waking another thread takes 2 to 3 while it still waits for work
     constexpr double begin = 1, meeting = 0.5;  // of threads that split the units, with what they then exchange
