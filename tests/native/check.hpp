@@ -13,14 +13,17 @@ struct Registration {
     Registration(const char* file, const char* name, void (*body)());
 };
 
-// Counts a failure, and prints the first few. Safe from several threads at once.
+// What a check calls where it holds: the test goes on. Safe from several threads at once, as `fail` is.
+void pass();
+
+// Counts a failure, and prints the first few.
 void fail(const char* file, int line, const std::string& what);
 
 // How many failures there were in this process.
 int failures();
 
-// Runs `body` in a forked child. True if it came to its end within a minute, without a failure of its own; and under
-// ThreadSanitizer, where it is not run.
+// Runs `body` in a forked child. True if it came to its end without a failure of its own, and never let a minute pass
+// without a check; and under ThreadSanitizer, where it is not run.
 bool passes_in_child(const std::function<void()>& body);
 
 }  // namespace test
@@ -30,11 +33,11 @@ bool passes_in_child(const std::function<void()>& body);
     static const ::test::Registration name##_registration(__FILE__, #name, name); \
     static void name()
 
-#define CHECK(...) ((__VA_ARGS__) ? (void)0 : ::test::fail(__FILE__, __LINE__, #__VA_ARGS__))
+#define CHECK(...) ((__VA_ARGS__) ? ::test::pass() : ::test::fail(__FILE__, __LINE__, #__VA_ARGS__))
 
 // `where` says of which case the condition is; it is asked for only where it does not hold.
 #define CHECK_IN(where, ...) \
-    ((__VA_ARGS__) ? (void)0 : ::test::fail(__FILE__, __LINE__, std::string(#__VA_ARGS__ " of ") + (where)))
+    ((__VA_ARGS__) ? ::test::pass() : ::test::fail(__FILE__, __LINE__, std::string(#__VA_ARGS__ " of ") + (where)))
 
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ADDRESS_SANITIZER 1
