@@ -3,6 +3,8 @@
 // for rows that are not there is not looked at.
 #pragma once
 
+#include <algorithm>
+
 #include "simd.hpp"
 
 #if defined(__AMX_BF16__)
@@ -47,13 +49,15 @@ SEQLOOM_INLINE void multiply_tiles() noexcept {
 }
 
 // A part of `matrix_tile`: `Count` of its vectors, from `First` on. At most four squares of sums; the other four tiles
-// hold what is multiplied.
+// hold what is multiplied. What can be is loaded before anything is multiplied: beside a neighbour on the same core a
+// product that waits for a load holds up what follows it.
 template <int Blocks, int First, int Count>
 SEQLOOM_INLINE void squares(long depth, const std::uint32_t* a, long a_row, const std::uint32_t* b, long b_depth,
                             float* out, long out_row, const float* start, long start_row,
                             const std::uint32_t* ahead) noexcept {
     static_assert(Blocks * Count <= 4);
     constexpr long unit = sizeof(std::uint32_t);
+    constexpr int free = 4 - Blocks;  // tiles for columns
     unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA {
         unroll<Count>([&](auto v) SEQLOOM_INLINE_LAMBDA {
             constexpr int sums = r * Count + v;
@@ -67,10 +71,15 @@ SEQLOOM_INLINE void squares(long depth, const std::uint32_t* a, long a_row, cons
             for (long line = 0; line < Count * square; ++line) fetch_far(ahead + (d * Count + line) * square);
         }
         unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA { load_tile<4 + r>(a + r * square * a_row, a_row * unit); });
+        const auto load_columns = [&](auto v) SEQLOOM_INLINE_LAMBDA {
+            load_tile<4 + Blocks + v % free>(b + (First + v) * square, b_depth * unit);
+        };
+        unroll<std::min(Count, free)>(load_columns);
         unroll<Count>([&](auto v) SEQLOOM_INLINE_LAMBDA {
-            constexpr int columns = Blocks == 2 ? 6 + v : 5 + v % 3;
-            load_tile<columns>(b + (First + v) * square, b_depth * unit);
-            unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA { multiply_tiles<r * Count + v, 4 + r, columns>(); });
+            unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA {
+                multiply_tiles<r * Count + v, 4 + r, 4 + Blocks + v % free>();
+            });
+            if constexpr (v + free < Count) load_columns(std::integral_constant<int, v + free>{});
         });
     }
     unroll<Blocks>([&](auto r) SEQLOOM_INLINE_LAMBDA {
