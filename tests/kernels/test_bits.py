@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -35,6 +37,12 @@ def problem_of(name, nonlinearity, size, dtype, precision, which="plain"):
     problem = make(name, nonlinearity, **sizes, dtype=dtype)
     problem.options = options(problem, which)._replace(precision=precision)
     return problem
+
+
+def rows_of(problem, rows):
+    """The problem of these rows alone, with leaves of its own."""
+    own = [each.detach()[rows].requires_grad_() for each in (problem.input, *problem.state)]
+    return replace(problem, input=own[0], state=tuple(own[1:]))
 
 
 def ragged(size):
@@ -74,11 +82,8 @@ def test_the_other_rows(name, nonlinearity, dtype, precision, size, count):
     results = problem.run(lengths=lengths)
     derivatives = gradients([results[0].square()], problem.leaves[: 1 + len(problem.state)])
     for rows in ([size[0] - 1], list(range(size[0] // 2 + 1)), list(reversed(range(size[0])))):
-        part = make(name, nonlinearity)
-        part.cell, part.weights = problem.cell, problem.weights
-        part.input = problem.input.detach()[rows].requires_grad_()
-        part.state = tuple(each.detach()[rows].requires_grad_() for each in problem.state)
-        given = part.run(lengths=lengths[rows], options=problem.options)
+        part = rows_of(problem, rows)
+        given = part.run(lengths=lengths[rows])
         assert_equal(given, [each[rows] for each in results])
         weighed = torch.linspace(-1, 2, results[0].numel(), dtype=dtype).view_as(results[0])[rows]
         total = (given[0].square() * weighed).sum()
@@ -102,9 +107,7 @@ def test_step_by_step(name, nonlinearity, dtype, precision, batch, count, hidden
         output, *last = problem.run(options=Options(precision=precision))
         state = problem.state
         for t in range(20):
-            part = make(name, nonlinearity)
-            part.cell, part.weights, part.state = problem.cell, problem.weights, state
-            part.input = problem.input[:, t : t + 1]
+            part = replace(problem, input=problem.input[:, t : t + 1], state=state)
             one, *state = part.run(options=Options(precision=precision))
             assert torch.equal(one[:, 0], output[:, t])
     assert_equal(state, last)
@@ -179,11 +182,8 @@ def test_a_row_alone_far_from_one(name, nonlinearity, precision, scale, isa):
     derivatives = gradients([results[0].square()], few)
     weighed = torch.linspace(-1, 2, results[0].numel()).view_as(results[0])
     for row in range(3):
-        part = make(name, nonlinearity)
-        part.cell, part.weights = problem.cell, problem.weights
-        part.input = problem.input.detach()[row : row + 1].requires_grad_()
-        part.state = tuple(each.detach()[row : row + 1].requires_grad_() for each in problem.state)
-        alone = part.run(options=problem.options)
+        part = rows_of(problem, [row])
+        alone = part.run()
         total = (alone[0].square() * weighed[row : row + 1]).sum()
         found = [*alone, *torch.autograd.grad(total, [part.input, *part.state])]
         wanted = [each[row : row + 1] for each in (*results, *derivatives)]
