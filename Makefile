@@ -14,7 +14,7 @@ help:
 	@echo "make test       the tests"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make check      lint and test"
-	@echo "make sanitize   the tests of the kernels under AddressSanitizer and UBSan; builds for 5 minutes, runs for 5 to 10"
+	@echo "make sanitize   the tests of the kernels under AddressSanitizer and UBSan; 10 to 20 minutes"
 	@echo "make clean      removes what these made"
 
 setup: $(STAMP)

@@ -13,10 +13,10 @@ struct Registration {
     Registration(const char* file, const char* name, void (*body)());
 };
 
-// What a check calls where it holds: the test goes on. Safe from several threads at once, as `fail` is.
-void pass();
+// What a check calls: a test that goes on is given more time. Safe from several threads at once, as `fail` is.
+void go_on();
 
-// Counts a failure, and prints the first few.
+// Counts a failure, prints the first few, and goes on.
 void fail(const char* file, int line, const std::string& what);
 
 // How many failures there were in this process.
@@ -33,11 +33,11 @@ bool passes_in_child(const std::function<void()>& body);
     static const ::test::Registration name##_registration(__FILE__, #name, name); \
     static void name()
 
-#define CHECK(...) ((__VA_ARGS__) ? ::test::pass() : ::test::fail(__FILE__, __LINE__, #__VA_ARGS__))
+#define CHECK(...) ((__VA_ARGS__) ? ::test::go_on() : ::test::fail(__FILE__, __LINE__, #__VA_ARGS__))
 
 // `where` says of which case the condition is; it is asked for only where it does not hold.
 #define CHECK_IN(where, ...) \
-    ((__VA_ARGS__) ? ::test::pass() : ::test::fail(__FILE__, __LINE__, std::string(#__VA_ARGS__ " of ") + (where)))
+    ((__VA_ARGS__) ? ::test::go_on() : ::test::fail(__FILE__, __LINE__, std::string(#__VA_ARGS__ " of ") + (where)))
 
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ADDRESS_SANITIZER 1

