@@ -119,7 +119,9 @@ void BackwardScan<Cell, P>::Member::gather_rows(long newest, long oldest) noexce
     const auto& call = whole.call_;
     const auto input = call.input;
     const auto output = call.output;
-    const ToUnits<Plain<Real>> input_to(layout().inputs), hidden_to(layout().hidden);
+    using Numbers = std::conditional_t<P::per_unit == 1, P, Plain<Real>>;  // pairs are made of them later
+    const ToUnits<Numbers> input_to(layout().inputs), hidden_to(layout().hidden);
+    const ToUnits<Plain<Real>> copy_to(layout().hidden);
     const long hidden = layout().hidden, to_input = input_row(), to_hidden = state_row();
     for_rows(newest, oldest, [&](long position, long row, long s) {
         input_to(input.data + row * input.row + times().at(row, s) * input.time, shared.inputs + position * to_input);
@@ -128,12 +130,12 @@ void BackwardScan<Cell, P>::Member::gather_rows(long newest, long oldest) noexce
             std::fill_n(h, hidden, Real{});
             return;
         }
-        hidden_to(s == 0 ? call.before[0] + row * hidden
-                         : output.data + row * output.row + times().at(row, s - 1) * output.time,
-                  h);
-        if (call.mask != nullptr) {
-            for (long unit = 0; unit < hidden; ++unit) h[unit] *= call.mask[row * hidden + unit];
-        }
+        const Real* before = s == 0 ? call.before[0] + row * hidden
+                                    : output.data + row * output.row + times().at(row, s - 1) * output.time;
+        if (call.mask == nullptr) return hidden_to(before, h);
+        copy_to(before, h);
+        for (long unit = 0; unit < hidden; ++unit) h[unit] *= call.mask[row * hidden + unit];
+        hidden_to(h, h);
     });
 }
 

@@ -153,7 +153,7 @@ template <class P>
 SEQLOOM_INLINE Vec<typename P::Unit> load_units(const typename P::Real* from, long count) noexcept {
     constexpr int width = lanes<typename P::Real>;
     if constexpr (P::per_unit == 1) {
-        return load_part(from, static_cast<int>(std::min<long>(count, width)));
+        return P::single(load_part(from, static_cast<int>(std::min<long>(count, width))));
     } else {
         const int low = static_cast<int>(std::clamp<long>(count, 0, width));
         const int high = static_cast<int>(std::clamp<long>(count - width, 0, width));

@@ -164,7 +164,7 @@ void pack_columns(const Layout<Cell, P>& layout, Share share, long ahead, const 
                 return rows[n] == nullptr ? Vec<Real>{} : load_part(rows[n] + column * width, count);
             };
             if constexpr (P::per_unit == 1) {
-                store(to, part(0));
+                store(to, P::single(part(0)));
             } else {
                 store(to, P::zipped(part(0), part(1)));
             }

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 
 #include "matrix_tiles.hpp"
 
@@ -42,28 +41,34 @@ template <typename T>
 struct Plain {
     using Real = T;
     using Unit = T;
-    using Element = T;                  // of a row operand
+    using Element = T;        // of a row operand
+    using Tiled = Plain;      // the product whose tiles are taken
+    using Session = NoSession;  // lives where products are computed
     static constexpr int per_unit = 1;  // elements in a unit
     static constexpr int row_step = 1, depth_step = 1;
-    using Session = NoSession;  // lives where products are computed
+    static constexpr bool rounds = false;  // whether a unit is less than the number it stands for
 
-    static SEQLOOM_INLINE Vec<T> multiply_add(Unit a, const Unit* b, Vec<T> c) noexcept {
-        return fma(splat(a), load(b), c);
-    }
+    static SEQLOOM_INLINE Vec<T> multiply_add(Vec<Unit> a, Vec<Unit> b, Vec<T> c) noexcept { return fma(a, b, c); }
 
     // Writes the elements of one vector.
     static SEQLOOM_INLINE void put(Element* to, Vec<T> v) noexcept { store(to, v); }
+
+    // Units of one element each, where per_unit is 1.
+    static SEQLOOM_INLINE Vec<Unit> single(Vec<T> v) noexcept { return v; }
 
     // c, plus zero times each number: NaN where one is not finite.
     static SEQLOOM_INLINE Vec<T> add_zeros(Vec<Unit> units, Vec<T> c) noexcept { return fma(units, Vec<T>{}, c); }
 };
 
 // Products of bf16 numbers (the upper half of a float, rounded to nearest even), summed in float.
+#if defined(__AVX512BF16__)
 struct Bfloat16 {
     using Real = float;
     using Unit = std::uint32_t;  // the even element in the lower half
     using Element = std::uint16_t;
+    using Tiled = Bfloat16;
     static constexpr int per_unit = 2;
+    static constexpr bool rounds = true;
 #if defined(__AMX_BF16__)
     static constexpr int row_step = square, depth_step = square;
     using Session = MatrixTiles;
@@ -72,70 +77,50 @@ struct Bfloat16 {
     using Session = NoSession;
 #endif
 
-    static SEQLOOM_INLINE Vec<float> multiply_add(Unit a, const Unit* b, Vec<float> c) noexcept {
-#if defined(__AVX512BF16__)
-        const __m512i pairs = _mm512_loadu_si512(b);
-        return (Vec<float>)_mm512_dpbf16_ps((__m512)c, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)pairs);
-#else
-        using Pairs = Vec<std::uint32_t>;
-        const Pairs pairs = load(b);
-        const auto even = (Vec<float>)(pairs << 16), odd = (Vec<float>)(pairs & 0xffff0000u);
-        c = fma(splat(std::bit_cast<float>(a << 16)), even, c);
-        return fma(splat(std::bit_cast<float>(a & 0xffff0000u)), odd, c);
-#endif
+    static SEQLOOM_INLINE Vec<float> multiply_add(Vec<Unit> a, Vec<Unit> b, Vec<float> c) noexcept {
+        return (Vec<float>)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b);
     }
 
     static SEQLOOM_INLINE void put(Element* to, Vec<float> v) noexcept {
-#if defined(__AVX512BF16__)
         const auto half = _mm512_cvtneps_pbh((__m512)v);
         std::memcpy(to, &half, sizeof half);
-#else
-        typedef Element Elements __attribute__((vector_size(vector_bytes / 2)));
-        const auto half = __builtin_convertvector(rounded(v) >> 16, Elements);
-        std::memcpy(to, &half, sizeof half);
-#endif
     }
 
     // Units of the elements at 0 and 1, 2 and 3, ... of two vectors in a row. Nothing goes through memory: to read a
     // vector of what was written in halves waits until those have left the processor.
     static SEQLOOM_INLINE Vec<Unit> paired(Vec<float> low, Vec<float> high) noexcept {
-#if defined(__AVX512BF16__)
         return (Vec<Unit>)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
-#else
-        return [&]<int... lane>(std::integer_sequence<int, lane...>) SEQLOOM_INLINE_LAMBDA {
-            return zipped(__builtin_shufflevector(low, high, 2 * lane...),
-                          __builtin_shufflevector(low, high, 2 * lane + 1 ...));
-        }(std::make_integer_sequence<int, lanes<float>>{});
-#endif
     }
 
     // Units of one element of each.
     static SEQLOOM_INLINE Vec<Unit> zipped(Vec<float> even, Vec<float> odd) noexcept {
-#if defined(__AVX512BF16__)
         typedef Element Both __attribute__((vector_size(vector_bytes)));
         const auto both = (Both)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
         return [&]<int... lane>(std::integer_sequence<int, lane...>) SEQLOOM_INLINE_LAMBDA {
             return (Vec<Unit>)__builtin_shufflevector(both, both, (lane / 2 + lane % 2 * lanes<float>)...);
         }(std::make_integer_sequence<int, 2 * lanes<float>>{});
-#else
-        return (rounded(even) >> 16) | (rounded(odd) & 0xffff0000u);
-#endif
     }
 
     static SEQLOOM_INLINE Vec<float> add_zeros(Vec<Unit> units, Vec<float> c) noexcept {
         c = fma((Vec<float>)(units << 16), Vec<float>{}, c);
         return fma((Vec<float>)(units & 0xffff0000u), Vec<float>{}, c);
     }
-
-#if !defined(__AVX512BF16__)
-private:
-    // In the upper halves; the lower ones hold anything.
-    static SEQLOOM_INLINE Vec<Unit> rounded(Vec<float> v) noexcept {
-        const auto bits = (Vec<Unit>)v;
-        return v == v ? bits + 0x7fffu + (bits >> 16 & 1u) : bits | 0x400000u;  // NaN stays NaN
-    }
-#endif
 };
+#else
+// Where the processor does not multiply them they stay floats: to take pairs apart would take longer than what half the
+// memory saves. The sums have the same bits as those of pairs, and the products of floats do for both.
+struct Bfloat16 : Plain<float> {
+    static constexpr bool rounds = true;
+
+    static SEQLOOM_INLINE Vec<float> single(Vec<float> v) noexcept {
+        using Bits = Vec<std::uint32_t>;
+        const auto bits = (Bits)v, nearest = bits + 0x7fffu + (bits >> 16 & 1u);
+        return (Vec<float>)((v == v ? nearest : bits | 0x400000u) & 0xffff0000u);  // NaN stays NaN
+    }
+
+    static SEQLOOM_INLINE void put(Element* to, Vec<float> v) noexcept { store(to, single(v)); }
+};
+#endif
 
 // How far the panels that are taken at once lie from each other: units of b, numbers of out and of start.
 struct Apart {
@@ -162,10 +147,10 @@ SEQLOOM_INLINE void sum_products(long depth, const typename P::Unit* a, long a_r
         unroll<Panels * Rows>([&](auto i) SEQLOOM_INLINE_LAMBDA {
             // What is used by all that comes next is loaded once: a panel's vectors, or a row's unit.
             constexpr int panel = Vectors > 1 ? i / Rows : i % Panels, r = Vectors > 1 ? i % Rows : i / Panels;
-            const auto unit = a[r * a_row];
+            const auto unit = splat(a[r * a_row]);
             unroll<Vectors>([&](auto v) SEQLOOM_INLINE_LAMBDA {
                 constexpr int n = (panel * Rows + r) * Vectors + v;
-                sums[n] = P::multiply_add(unit, b + panel * apart.units + v * width, sums[n]);
+                sums[n] = P::multiply_add(unit, load(b + panel * apart.units + v * width), sums[n]);
             });
         });
     }
@@ -206,8 +191,9 @@ struct Tiles {
 template <class P>
 SEQLOOM_INLINE Tile<P> tile_of(long rows, long steps, int vectors) noexcept {
     const auto size = static_cast<std::size_t>(vectors - 1);
-    if (P::row_step > 1 && rows == 1) return Tiles<P>::of_one_row[size];
-    return Tiles<P>::by_size[size][static_cast<std::size_t>(steps - 1)];
+    using T = Tiles<typename P::Tiled>;
+    if (P::row_step > 1 && rows == 1) return T::of_one_row[size];
+    return T::by_size[size][static_cast<std::size_t>(steps - 1)];
 }
 
 // How many tiles of so many vectors cover `rows` rows.
@@ -308,7 +294,7 @@ void multiply_together(long rows, long depth, const typename P::Unit* a, long a_
         });
     }
     static constexpr auto last_ones = []<int... n>(std::integer_sequence<int, n...>) {
-        return std::array{&tile_of_panels<P, n + 1, 1, panels_together>...};
+        return std::array{&tile_of_panels<typename P::Tiled, n + 1, 1, panels_together>...};
     }(std::make_integer_sequence<int, tile_rows<P>(but_one)>{});
     for_tiles_of<P>(rows, but_one, 1, [&](long first, long count, Tile<P>, long) {
         last_ones[static_cast<std::size_t>(count - 1)](depth, a + first * a_row, a_row, b + but_one * width, b_depth,
@@ -325,10 +311,10 @@ void multiply_at_once(long rows, long depth, const typename P::Unit* a, long a_r
     const auto take = [&](TileOfPanels<P> product) {
         product(depth, a, a_row, b, b_depth, apart, out, out_row, start);
     };
-    if (rows == 1) return take(&tile_of_panels<P, 1, Vectors, panels_at_once<P>(1, Vectors)>);
+    if (rows == 1) return take(&tile_of_panels<typename P::Tiled, 1, Vectors, panels_at_once<P>(1, Vectors)>);
     if constexpr (panels_at_once<P>(2, Vectors) > 1) {
-        take(rows == 2 ? &tile_of_panels<P, 2, Vectors, panels_at_once<P>(2, Vectors)>
-                       : &tile_of_panels<P, 3, Vectors, panels_at_once<P>(3, Vectors)>);
+        take(rows == 2 ? &tile_of_panels<typename P::Tiled, 2, Vectors, panels_at_once<P>(2, Vectors)>
+                       : &tile_of_panels<typename P::Tiled, 3, Vectors, panels_at_once<P>(3, Vectors)>);
     } else if constexpr (panels_at_once<P>(rows_together, Vectors) > 1) {
         multiply_together<P, Vectors>(rows, depth, a, a_row, b, apart, out, out_row, start);
     }

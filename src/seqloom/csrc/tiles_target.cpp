@@ -49,10 +49,11 @@ template <class P>
 constinit const std::array<Tile<P>, tile_vectors> Tiles<P>::of_one_row =
     tiles_of_one_row<P>(std::make_integer_sequence<int, tile_vectors>{});
 
-#if !defined(__AVX512BF16__)  // a target with bf16 products differs from the one below it in nothing else
+#if defined(__AVX512BF16__)  // a target with bf16 products differs from the one below it in nothing else
+template struct Tiles<Bfloat16>;
+#else
 template struct Tiles<Plain<float>>;
 template struct Tiles<Plain<double>>;
 #endif
-template struct Tiles<Bfloat16>;
 
 }  // namespace seqloom::SEQLOOM_TARGET
