@@ -193,4 +193,26 @@ SEQLOOM_INLINE V fma(V a, V b, V c) noexcept {
 #endif
 }
 
+// c = fma(a, b, c), where b may be a vector in memory, in the order of these calls: the compiler neither copies c nor
+// loads a and b when it is not told to, as it would in a loop that has just enough registers.
+template <typename V, typename B>
+SEQLOOM_INLINE void multiply_add_in_order(V a, B b, V& c) noexcept {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    constexpr bool single = std::is_same_v<V, Vec<float>>;
+    if constexpr (std::is_same_v<V, B>) {
+        if constexpr (single) __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
+        else __asm__ volatile("vfmadd231pd %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
+    } else {
+        typedef std::remove_cvref_t<decltype(*b)> InMemory
+            __attribute__((vector_size(vector_bytes), aligned(sizeof *b), may_alias));
+        const auto& vector = *reinterpret_cast<const InMemory*>(b);
+        if constexpr (single) __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "m"(vector));
+        else __asm__ volatile("vfmadd231pd %2, %1, %0" : "+x"(c) : "x"(a), "m"(vector));
+    }
+#else
+    if constexpr (std::is_same_v<V, B>) c = fma(a, b, c);
+    else c = fma(a, load(b), c);
+#endif
+}
+
 }  // namespace seqloom::SEQLOOM_TARGET
