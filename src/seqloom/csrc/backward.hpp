@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "caches.hpp"
 #include "memory.hpp"
 #include "team.hpp"
 
@@ -28,10 +29,10 @@ public:
         const double step = product_time<P>(batch, layout_.row * layout_.hidden_depth);
         const double inputs = product_time<P>(batch * time, layout_.row * layout_.input_depth);
         plan_ = plan(call.threads, call.batch, call.time, 2 * (step * time + inputs), layout_.far());
-        // What the steps read, in numbers: the stash, h and its gradient.
+        // What the steps read, in numbers: the stash, h and its gradient. Half a cache is for weights and what is written.
         const double read =
             static_cast<double>(layout_.stash_size(call.batch, call.time)) + 2 * batch * time * sizes.hidden;
-        far_ = read * sizeof(Real) > far_from;
+        far_ = read * sizeof(Real) > plan_.teams * plan_.members * static_cast<double>(second_cache() / 2);
     }
 
     void run() {
@@ -61,7 +62,7 @@ private:
     static constexpr bool by_features = P::row_step > 1;
     static constexpr bool split = Cell::gate_with_extra_bias >= 0;  // two gradients of one gate, one for each side
     static constexpr long chunk_rows = 256;      // about so many rows of gates before the products with them
-    static constexpr double far_from = 4 << 20;  // bytes that are more than a second cache may hold
+    static constexpr double far_from = 4 << 20;  // bytes of weights' gradients that more than a second cache may hold
 
     struct Row {  // where one row of the batch reads and writes in one step
         const Real *d_output, *d_steps, *stash, *h, *before[2], *mask;
