@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -49,14 +50,16 @@ def backward_both(
 class Ready:
     """A layer that was looked at once, to be called again and again; None comes of a call that is not plain.
 
-    ``parameters`` is where the module has its own: each call sees whether they are the same tensors still.
+    ``parameters`` is where the module has its own: each call sees whether they are the same tensors still. Where
+    gradients are wanted of one layer, it calls ``learn(packed, input, state, weights, time_first)``.
     """
 
     def __init__(
         self,
         parameters: dict[str, Any],
-        weights: list[list[Tensor | None]],
-        kept: list[tuple[Packed, tuple[tuple[int, int, int, int], tuple[int, int, int, int]], int]],
+        weights: list[Any],
+        kept: list[Any],
+        learn: Callable[[Packed, Tensor, Any, Any, bool], tuple[Tensor, Any]],
         states: int,
         rate_0: float,
         rate_1: float,

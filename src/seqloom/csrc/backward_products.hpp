@@ -135,7 +135,7 @@ void BackwardScan<Cell, P>::Member::gather_rows(long newest, long oldest) noexce
         if (call.mask == nullptr) return hidden_to(before, h);
         copy_to(before, h);
         for (long unit = 0; unit < hidden; ++unit) h[unit] *= call.mask[row * hidden + unit];
-        hidden_to(h, h);
+        if constexpr (!std::is_same_v<Numbers, Plain<Real>>) hidden_to(h, h);
     });
 }
 

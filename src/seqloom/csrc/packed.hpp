@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -17,6 +18,11 @@ public:
     // Packs for forward, by at most so many threads. `kernels` lives as long as the program; the arrays of `weights` are
     // read during the call alone.
     Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weights, int threads);
+
+    // Other weights of the same sizes, packed for the same kernels.
+    std::unique_ptr<Packed> again(const Weights<T>& weights, int threads) const {
+        return std::make_unique<Packed>(kernels_, sizes_, weights, threads);
+    }
 
     // Whether `weights` still hold the numbers that were packed: a checksum of all of them, by at most so many threads,
     // or of a sample. Throws std::bad_alloc.

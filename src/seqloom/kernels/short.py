@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from seqloom._native import Packed
 from seqloom.kernels.calls import Given, forward
 from seqloom.kernels.compiled import differentiable, requires_grad, transformed
 from seqloom.kernels.interface import PLAIN, Options, Recurrence, State, Weights
 from seqloom.kernels.packed import KINDS, kept_weights
 
-__all__ = ["short"]
+__all__ = ["plain", "short"]
 
 
 def short(
@@ -82,13 +83,28 @@ def _layer(
     for each in state:
         if not _fits(each, kept.dtype) or each.shape != before or not each.is_contiguous():
             return None
+    output, *after = plain(cell, kept.packed, input, state, weights, time_first)
+    return output, tuple(after)
+
+
+def plain(
+    cell: Recurrence, packed: Packed, input: Tensor, state: Sequence[Tensor], weights: Weights, time_first: bool
+) -> Sequence[Tensor]:
+    """One layer in one direction, all of whose arguments have been looked at: the output, and each state after it.
+
+    Args:
+        cell: the cell.
+        packed: the weights, packed.
+        input: as ``short`` takes it, its features side by side.
+        state: one contiguous [1, B, H] for each of the cell's states.
+        weights: contiguous.
+        time_first: as in ``short``.
+    """
     h, c = state[0], state[1] if len(state) > 1 else None
     scan = Given(input, h, c, None, None, None, None, None, 0.0, 0.0, False, time_first)
-    if requires_grad(input, *state, *weights):
-        output, *after = differentiable(cell, kept.packed, scan, weights, False)
-    else:
-        output, *after = forward(kept.packed, scan, False, None)
-    return output, tuple(after)
+    if requires_grad(input, h, c, *weights):
+        return differentiable(cell, packed, scan, weights, False)
+    return forward(packed, scan, False, None)
 
 
 def _fits(array: Tensor, dtype: torch.dtype) -> bool:

@@ -5,13 +5,18 @@ One call of a small layer takes the kernels a few microseconds: as long as a han
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
+from torch import Tensor
 
 from seqloom import _native
-from seqloom._native import Ready
+from seqloom._native import Packed, Ready
+from seqloom.cells.base import Cell
+from seqloom.kernels import Weights
 from seqloom.kernels.packed import KINDS, kept_weights
+from seqloom.kernels.short import plain
+from seqloom.layers.states import State, as_tuple, one_or_all
 
 if TYPE_CHECKING:
     from seqloom.layers.recurrent import Recurrent
@@ -22,12 +27,13 @@ __all__ = ["Ready", "ready"]
 def ready(layer: Recurrent) -> Ready | None:
     """The short way of a layer as it is now; None where there is none.
 
-    It gives None in its turn where a call is not plain: where gradients are wanted, weights have changed since, or an
-    argument is not as the layer's are. Settings of the layer it does not see: with any of them it is to be made anew.
+    It gives None in its turn where a call is not plain: where an argument is not as the layer's are, weights have
+    changed since, or gradients are wanted of several layers. Those of a single layer it gives, and packs weights that
+    have changed. Settings of the layer it does not see: with any of them it is to be made anew.
     """
     kind = KINDS.get((layer.cell.name, layer.cell.nonlinearity))
     masks = layer.dropout or layer.zoneout or layer.recurrent_dropout or layer.weight_dropout
-    if kind is None or layer.bidirectional or (layer.training and masks) or torch.is_grad_enabled():
+    if kind is None or layer.bidirectional or (layer.training and masks):
         return None
     names = [name for names in layer._all_weights for name in names]
     if names != list(layer._parameters) or not _native.has_torch():
@@ -37,5 +43,17 @@ def ready(layer: Recurrent) -> Ready | None:
     if len(found) < len(weights):
         return None
     rates = (*layer.zoneout, 0.0, 0.0)[:2]
-    kept = [(each.packed, each.seen, each.whole_from) for each in found]
-    return Ready(layer._parameters, [list(each) for each in weights], kept, len(layer.cell.states), *rates)
+    return Ready(layer._parameters, weights, found, partial(_learn, layer.cell), len(layer.cell.states), *rates)
+
+
+def _learn(
+    cell: Cell, packed: Packed, input: Tensor, state: State | None, weights: Weights, time_first: bool
+) -> tuple[Tensor, State]:
+    """A call of a single layer that gradients are wanted of."""
+    if state is None:
+        zeros = input.new_zeros(1, input.shape[1 if time_first else 0], weights.hh.shape[1])
+        before: tuple[Tensor, ...] = (zeros,) * len(cell.states)
+    else:
+        before = as_tuple(state)
+    output, *after = plain(cell, packed, input, before, weights, time_first)
+    return output, one_or_all(tuple(after))

@@ -154,6 +154,13 @@ PackedWeights::PackedWeights(std::string_view cell, std::string_view isa, std::s
     else throw std::invalid_argument("precision must be float32, float64 or bfloat16; given " + std::string(precision));
 }
 
+PackedWeights PackedWeights::again(const WeightAddresses& weights, int threads) const {
+    PackedWeights made;
+    const nb::gil_scoped_release others_may_run;
+    visit([&]<typename T>(Packed<T>& packed) { made.packed_ = packed.again(weights.as<T>(), threads); });
+    return made;
+}
+
 bool PackedWeights::matches(const WeightAddresses& weights, bool whole, int threads) const {
     return visit([&]<typename T>(Packed<T>& packed) { return packed.matches(weights.as<T>(), whole, threads); });
 }

@@ -35,6 +35,9 @@ public:
     PackedWeights(std::string_view cell, std::string_view isa, std::string_view precision, Sizes sizes,
                   const WeightAddresses& weights, int threads);
 
+    // Other weights of the same sizes, packed in the same way.
+    PackedWeights again(const WeightAddresses& weights, int threads) const;
+
     bool matches(const WeightAddresses& weights, bool whole, int threads) const;
     void fetch_sample(const WeightAddresses& weights) const noexcept;
 
@@ -45,6 +48,7 @@ public:
     }
 
 private:
+    PackedWeights() = default;
     template <typename T>
     void make(std::string_view cell, Isa isa, Precision precision, Sizes sizes, const WeightAddresses& weights,
               int threads);

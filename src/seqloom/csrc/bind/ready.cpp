@@ -18,12 +18,16 @@ namespace {
 
 // One layer and direction, and by what it is seen that its weights are as they were packed.
 struct Layer {
+    nb::object kept;    // what Python notes of it: Kept of kernels/packed.py
+    nb::object object;  // that holds `packed`
     const PackedWeights* packed;
     std::array<nb::handle, 4> weights;  // null for no bias
     std::array<long, 4> versions;       // negative where torch does not count
     WeightAddresses addresses;
     long whole_from;  // beside so many steps of rows all weights are looked at
 };
+
+WeightAddresses weights_at(const std::array<Address, 4>& each) noexcept { return {each[0], each[1], each[2], each[3]}; }
 
 // What a call reads: `rows` and `steps` are the sizes, the strides count elements.
 struct Input {
@@ -38,19 +42,20 @@ enum class Axes { batch_first, time_first, step };
 class Ready {
 public:
     // `parameters`: where the module has its own, now and later. `weights`: of each layer four tensors or None; `kept`:
-    // of each layer its Packed; what Python noted when it packed them, the four counters of changes and the four
-    // addresses; and from how many steps all weights are looked at.
-    Ready(nb::dict parameters, nb::list weights, nb::list kept, long states, double rate_0, double rate_1)
+    // of each layer what Python keeps of them. `learn`: who computes where gradients are wanted.
+    Ready(nb::dict parameters, nb::list weights, nb::list kept, nb::callable learn, long states, double rate_0,
+          double rate_1)
         : torch_(*Torch::find()),
           parameters_(parameters),
           states_(states),
           rate_{rate_0, rate_1},
-          kept_{nb::make_tuple(weights, kept)} {
-        for (std::size_t n = 0; n < nb::len(kept); ++n)
-            layers_.push_back(layer(weights[n], kept[n][0], kept[n][1], kept[n][2]));
+          weights_(weights),
+          learn_(learn) {
+        for (std::size_t n = 0; n < nb::len(kept); ++n) layers_.push_back(layer(weights[n], kept[n]));
         Tensor hh;
         torch_.view(layers_[0].weights[1], hh);
         type_ = hh.dtype;
+        rows_ = hh.shape[0];
         hidden_ = hh.shape[1];
         torch_.view(layers_[0].weights[0], hh);
         inputs_ = hh.shape[1];
@@ -59,7 +64,8 @@ public:
     // Output and state as the layer gives them; None where anything is not as it was, or out of the ordinary.
     nb::object call(nb::handle input, nb::handle state, Axes axes) {
         for (const auto& layer : layers_) layer.packed->fetch_sample(layer.addresses);
-        if (!torch_.is_ordinary(input) || torch_.wants_gradients()) return nb::none();
+        if (!torch_.is_ordinary(input)) return nb::none();
+        if (torch_.wants_gradients()) return learn(input, state, axes);
         const std::optional<Input> given = input_of(input, axes);
         if (!given) return nb::none();
         Before before;
@@ -93,17 +99,74 @@ public:
     }
 
 private:
-    static Layer layer(nb::handle weights, nb::handle packed, nb::handle seen, nb::handle whole_from) {
-        Layer made{nb::cast<const PackedWeights*>(packed), {}, {}, {}, nb::cast<long>(whole_from)};
-        std::array<Address, 4> addresses{};
+    static Layer layer(nb::handle weights, nb::handle kept) {
+        Layer made{nb::borrow(kept), {}, nullptr, {}, {}, {}, nb::cast<long>(kept.attr("whole_from"))};
         for (int n = 0; n < 4; ++n) {
             const nb::object weight = weights[n];
-            if (!weight.is_none()) made.weights[n] = weight;  // kept alive by `kept_`
-            made.versions[n] = nb::cast<long>(seen[0][n]);
+            if (!weight.is_none()) made.weights[n] = weight;  // kept alive by `weights_`
+        }
+        look_up(made);
+        return made;
+    }
+
+    // What Python keeps of a layer's weights now: it may have packed them anew.
+    static void look_up(Layer& layer) {
+        const nb::object seen = layer.kept.attr("seen");
+        std::array<Address, 4> addresses{};
+        for (int n = 0; n < 4; ++n) {
+            layer.versions[n] = nb::cast<long>(seen[0][n]);
             addresses[n] = nb::cast<Address>(seen[1][n]);
         }
-        made.addresses = {addresses[0], addresses[1], addresses[2], addresses[3]};
-        return made;
+        layer.addresses = weights_at(addresses);
+        layer.object = layer.kept.attr("packed");
+        layer.packed = nb::cast<const PackedWeights*>(layer.object);
+    }
+
+    // A call that gradients are wanted of, of a layer that has but one: by way of Python, with weights that an
+    // optimizer's step may have changed, and that are then packed anew. None where anything else is not as it was.
+    nb::object learn(nb::handle input, nb::handle state, Axes axes) {
+        if (axes == Axes::step || layers_.size() != 1 || rate_[0] != 0 || rate_[1] != 0) return nb::none();
+        const std::optional<Input> given = input_of(input, axes);
+        Before before;
+        if (!given || !states_before(state, *given, before) || !is_plain(input, before)) return nb::none();
+        const long steps = given->batch * given->time;
+        const int threads = torch_.threads();
+        if (!as_packed(steps, threads)) {
+            look_up(layers_[0]);
+            if (!as_packed(steps, threads) && !pack_again(layers_[0], threads)) return nb::none();
+        }
+        return learn_(layers_[0].object, input, state, weights_[0], axes == Axes::time_first);
+    }
+
+    // Packs weights whose numbers alone may have changed; false where more has.
+    bool pack_again(Layer& layer, int threads) const {
+        std::array<long, 4> versions{};
+        std::array<Address, 4> addresses{};
+        const std::array<long, 4> columns{inputs_, hidden_, 0, 0};
+        for (int n = 0; n < 4; ++n) {
+            Tensor view;
+            if (!layer.weights[n].is_valid()) continue;
+            if (layer.versions[n] < 0 || !torch_.view(layer.weights[n], view) || !is_type(view) ||
+                !is_weight(view, columns[n]))
+                return false;
+            versions[n] = torch_.version(layer.weights[n]);  // before the numbers are read: see kernels/packed.py
+            addresses[n] = reinterpret_cast<Address>(data_of(view));
+        }
+        const nb::object alive = layer.object;  // others may run meanwhile
+        const nb::object made = nb::cast(layer.packed->again(weights_at(addresses), threads));
+        const auto tuple = [](const auto& each) { return nb::make_tuple(each[0], each[1], each[2], each[3]); };
+        layer.kept.attr("packed") = made;
+        layer.kept.attr("seen") = nb::make_tuple(tuple(versions), tuple(addresses));
+        look_up(layer);
+        return true;
+    }
+
+    // [G*H, columns] without gaps; a bias has no columns.
+    bool is_weight(const Tensor& view, long columns) const noexcept {
+        if (view.ndim != (columns == 0 ? 1 : 2) || view.shape[0] != rows_) return false;
+        const bool rows_follow = view.strides[0] == std::max(columns, 1L) || rows_ == 1;
+        return columns == 0 ? rows_follow
+                            : rows_follow && view.shape[1] == columns && (view.strides[1] == 1 || columns == 1);
     }
 
     struct Before {  // the states that a call is given; null for zeros
@@ -113,11 +176,13 @@ private:
 
     // What need not be known before a call begins: whether all is as it was, and nobody watches.
     bool is_as_ever(nb::handle input, const Before& before, const Input& given, int threads) const {
+        return is_plain(input, before) && as_packed(given.batch * given.time, threads);
+    }
+    // The same but for the weights' numbers.
+    bool is_plain(nb::handle input, const Before& before) const {
         if (!are_the_same() || torch_.watched() || torch_.is_negated(input)) return false;
-        for (const auto tensor : before.tensors) {
-            if (tensor.is_valid() && torch_.is_negated(tensor)) return false;
-        }
-        return as_packed(given.batch * given.time, threads);
+        return std::none_of(before.tensors.begin(), before.tensors.end(),
+                            [&](nb::handle tensor) { return tensor.is_valid() && torch_.is_negated(tensor); });
     }
 
     // Whether the layer's parameters are the same tensors as ever.
@@ -246,6 +311,7 @@ private:
 
     void run(int threads, const Input& given, void* output, const std::array<const void*, 2>& before,
              const std::array<void*, 2>& after, Axes axes, const Errand* errand) const {
+        const nb::object alive = layers_[0].object;  // others may pack it anew
         std::optional<nb::gil_scoped_release> others_may_run;
         if (!is_small(given)) others_may_run.emplace();
         layers_[0].packed->visit([&]<typename T>(Packed<T>&) {
@@ -270,17 +336,18 @@ private:
     const Torch& torch_;
     nb::dict parameters_;
     std::vector<Layer> layers_;
-    long states_, hidden_ = 0, inputs_ = 0;
+    long states_, rows_ = 0, hidden_ = 0, inputs_ = 0;  // rows of a layer's weights
     std::array<double, 2> rate_;
     nb::dlpack::dtype type_{};
-    nb::object kept_;
+    nb::list weights_;
+    nb::callable learn_;
 };
 
 }  // namespace
 
 void define_ready(nb::module_& m) {
     nb::class_<Ready>(m, "Ready", "A layer that was looked at once, to be called again and again.")
-        .def(nb::init<nb::dict, nb::list, nb::list, long, double, double>())
+        .def(nb::init<nb::dict, nb::list, nb::list, nb::callable, long, double, double>())
         .def(
             "forward",
             [](Ready& self, nb::handle input, nb::handle state, bool time_first) {
