@@ -26,7 +26,7 @@ void tanh_of_all(const T* input, T* output, std::size_t count) noexcept {
 
 }  // namespace
 
-const TargetActivations activations{{&sigmoid_of_all<float>, &tanh_of_all<float>},
+constinit const TargetActivations activations{{&sigmoid_of_all<float>, &tanh_of_all<float>},
                                     {&sigmoid_of_all<double>, &tanh_of_all<double>}};
 
 }  // namespace seqloom::SEQLOOM_TARGET

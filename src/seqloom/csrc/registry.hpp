@@ -7,11 +7,17 @@
 
 namespace seqloom {
 
-// Enters kernels under a cell's name. Such objects are static and are made before anything can ask find_kernels; the
-// name must live as long as the program.
+// The kernels of a cell, of one instruction set and precision.
 template <typename T>
-struct Registration {
-    Registration(std::string_view cell, Isa isa, Precision precision, const Kernels<T>& kernels);
+struct CellKernels {
+    std::string_view cell;
+    Isa isa;
+    Precision precision;
+    Kernels<T> kernels;
 };
+
+// Enters kernels where find_kernels looks; they live as long as the program. To be called while the library is loaded.
+void enter(const CellKernels<float>& kernels);
+void enter(const CellKernels<double>& kernels);
 
 }  // namespace seqloom

@@ -37,7 +37,7 @@
 namespace seqloom::SEQLOOM_TARGET {
 
 template <class Cell, class P>
-Kernels<typename P::Real> kernels_of() noexcept {
+constexpr Kernels<typename P::Real> kernels_of() noexcept {
     using Real = typename P::Real;
     return {
         Cell::gates,
@@ -59,20 +59,34 @@ Kernels<typename P::Real> kernels_of() noexcept {
 
 // Makes a cell known to find_kernels under this name, for the target that this file is compiled for. `Rule` is a
 // template on the type of number. The target with bf16 products differs from the one below it in nothing else.
+//
+// This runs on every machine, whatever the target: all that is entered is made when this is compiled, and what enters
+// it has no instruction of the target.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define SEQLOOM_ANY_MACHINE __attribute__((constructor, target("no-avx")))
+#else
+#define SEQLOOM_ANY_MACHINE __attribute__((constructor))
+#endif
 #if defined(__AVX512BF16__)
-#define SEQLOOM_CELL(name, Rule)                                                           \
-    namespace seqloom::SEQLOOM_TARGET {                                                    \
-    static const Registration<float> Rule##_bfloat16(name, target, Precision::bfloat16,    \
-                                                     kernels_of<Rule<float>, Bfloat16>()); \
+#define SEQLOOM_CELL(name, Rule)                                                                    \
+    namespace seqloom::SEQLOOM_TARGET {                                                             \
+    static constinit const CellKernels<float> Rule##_bfloat16{name, target, Precision::bfloat16,    \
+                                                              kernels_of<Rule<float>, Bfloat16>()}; \
+    SEQLOOM_ANY_MACHINE static void enter_##Rule() { enter(Rule##_bfloat16); }                      \
     }
 #else
-#define SEQLOOM_CELL(name, Rule)                                                                \
-    namespace seqloom::SEQLOOM_TARGET {                                                         \
-    static const Registration<float> Rule##_float(name, target, Precision::exact,               \
-                                                  kernels_of<Rule<float>, Plain<float>>());     \
-    static const Registration<double> Rule##_double(name, target, Precision::exact,             \
-                                                    kernels_of<Rule<double>, Plain<double>>()); \
-    static const Registration<float> Rule##_bfloat16(name, target, Precision::bfloat16,         \
-                                                     kernels_of<Rule<float>, Bfloat16>());      \
+#define SEQLOOM_CELL(name, Rule)                                                                         \
+    namespace seqloom::SEQLOOM_TARGET {                                                                  \
+    static constinit const CellKernels<float> Rule##_float{name, target, Precision::exact,               \
+                                                           kernels_of<Rule<float>, Plain<float>>()};     \
+    static constinit const CellKernels<double> Rule##_double{name, target, Precision::exact,             \
+                                                             kernels_of<Rule<double>, Plain<double>>()}; \
+    static constinit const CellKernels<float> Rule##_bfloat16{name, target, Precision::bfloat16,         \
+                                                              kernels_of<Rule<float>, Bfloat16>()};      \
+    SEQLOOM_ANY_MACHINE static void enter_##Rule() {                                                     \
+        enter(Rule##_float);                                                                             \
+        enter(Rule##_double);                                                                            \
+        enter(Rule##_bfloat16);                                                                          \
+    }                                                                                                    \
     }
 #endif
