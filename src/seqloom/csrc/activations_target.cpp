@@ -27,6 +27,6 @@ void tanh_of_all(const T* input, T* output, std::size_t count) noexcept {
 }  // namespace
 
 constinit const TargetActivations activations{{&sigmoid_of_all<float>, &tanh_of_all<float>},
-                                    {&sigmoid_of_all<double>, &tanh_of_all<double>}};
+                                              {&sigmoid_of_all<double>, &tanh_of_all<double>}};
 
 }  // namespace seqloom::SEQLOOM_TARGET
