@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import seqloom
-from seqloom.cli.app import COMMANDS
+from seqloom.cli.overview import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"

@@ -11,7 +11,7 @@ import pytest
 
 import seqloom as package
 from seqloom import parts
-from seqloom.cli.app import COMMANDS
+from seqloom.cli.overview import COMMANDS
 
 SOURCE = str(Path(package.__file__).parents[1])
 
@@ -26,6 +26,22 @@ def test_overview_lists_every_command_in_order_with_one_line(seqloom):
 
 def test_no_command_shows_the_overview(seqloom):
     assert seqloom().out == seqloom("--help").out
+
+
+def test_overview_is_the_page_that_the_parser_itself_would_print(seqloom, capsys):
+    from seqloom.cli.app import run
+
+    page = seqloom("--help").out
+    run(["--help"])
+    assert capsys.readouterr().out == page
+    assert seqloom("-h").out == page
+
+
+def test_overview_is_printed_without_the_parser_and_numbers():
+    program = "import sys; from seqloom.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    environment = os.environ | {"PYTHONPATH": SOURCE}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert not {"cyclopts", "pydantic", "numpy", "torch"} & set(done.stderr.split())
 
 
 def test_version_is_one_line(seqloom):

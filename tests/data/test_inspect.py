@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from seqloom.data.inspect import Inspection, inspect
 from seqloom.data.read import read
 from seqloom.errors import DataError, SettingError
 from seqloom.parts import names
+from tests.data.pace import pace
 
 
 def seen(folder: Path, content: str, name: str = "reviews.csv", **how: str) -> Inspection:
@@ -185,15 +186,8 @@ def test_imdb_and_nsmc(shared_data: Path) -> None:
         ("nsmc/ratings_train.txt.gz", "document", 149_979),
         ("nsmc/ratings_dev.txt.gz", "document", 4_999),
     ):
-        fastest = float("inf")
-        for _ in range(3):  # of the processor's time: again where a busy machine slowed it down
-            start = time.process_time()
-            records = read(shared_data / file)
-            found = inspect(records)
-            fastest = min(fastest, time.process_time() - start)
-            if fastest < 3:
-                break
-        assert fastest < 3
+        records = read(shared_data / file)
+        found = inspect(records)
         assert chosen(found) == ("classify", text, "label")
         assert found.rows == rows
         assert [value for value, _ in found.column("label").top] in (["0", "1"], ["1", "0"])
@@ -201,6 +195,18 @@ def test_imdb_and_nsmc(shared_data: Path) -> None:
         assert found.duplicates == rows - len({" ".join(t.split()) for t in records.columns[text]} - {""}) - sum(
             not t.strip() for t in records.columns[text]
         )
+
+
+@pytest.mark.parametrize(("file", "passes"), [("imdb/train.csv.gz", 4.5), ("nsmc/ratings_train.txt.gz", 10)])
+def test_a_look_at_a_file_takes_few_passes_over_it(file: str, passes: float, shared_data: Path) -> None:
+    """So many passes were 3 s on an AMD EPYC of 2021; `python -m bench.reading` has the seconds themselves."""
+
+    def one_pass() -> None:
+        with gzip.open(shared_data / file, "rt", encoding="utf-8", newline="") as stream:
+            for line in stream:
+                line.split()
+
+    assert pace(lambda: inspect(read(shared_data / file)), one_pass) < passes
 
 
 def test_other_real_files(shared_data: Path) -> None:

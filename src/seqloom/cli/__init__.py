@@ -31,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _share_the_processor()
     _write_utf8()
     try:
-        from seqloom.cli.app import run
-
-        run(sys.argv[1:] if arguments is None else list(arguments))
+        _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
         return 0
     except SeqloomError as error:
@@ -50,6 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _debug()
         help = "please report it with the command you gave; SEQLOOM_DEBUG=1 shows where it happened"
         return _say(SeqloomError(f"a fault of seqloom itself: {type(error).__name__}: {error}", help=help))
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments in ([], ["--help"], ["-h"]):  # half of a start is the parser's import
+        from seqloom.cli.overview import print_overview
+
+        print_overview()
+    else:
+        from seqloom.cli.app import run
+
+        run(arguments)
 
 
 def _share_the_processor() -> None:

@@ -19,6 +19,7 @@ from seqloom.data.timestamps import looks_like_time
 from seqloom.errors import DataError, nearest
 
 __all__ = [
+    "MOST_LABELS",
     "Column",
     "check_labels",
     "choose_label",
@@ -85,7 +86,9 @@ class Column:
 
 def is_missing(value: object) -> bool:
     """None, NaN, or nothing but white space."""
-    return value is None or value != value or (isinstance(value, str) and not value.strip())
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or value != value
 
 
 def describe(name: str, values: Sequence[Any], *, most_top: int = 10) -> Column:
@@ -246,11 +249,13 @@ def require_known_labels(records: Records, column: str, known: Sequence[str]) ->
 def hangul_share(texts: Sequence[str]) -> float:
     """The share of Hangul, syllables and letters, among all characters that are not white space."""
     hangul = written = 0
-    for start in range(0, len(texts), 4096):
-        joined = "".join(texts[start : start + 4096])
-        codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        written += int(np.count_nonzero((codes > 0x20) & (codes != 0xA0) & (codes != 0x3000)))
-        if not joined.isascii():
+    for start in range(0, len(texts), 512):  # few enough that the numbers of long texts stay in the caches
+        joined = "".join(texts[start : start + 512])
+        if joined.isascii():
+            written += int(np.count_nonzero(np.frombuffer(joined.encode("ascii"), dtype=np.uint8) > 0x20))
+        else:
+            codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+            written += int(np.count_nonzero((codes > 0x20) & (codes != 0xA0) & (codes != 0x3000)))
             syllables = (codes >= 0xAC00) & (codes <= 0xD7A3)
             letters = ((codes >= 0x1100) & (codes <= 0x11FF)) | ((codes >= 0x3131) & (codes <= 0x318E))
             hangul += int(np.count_nonzero(syllables | letters))

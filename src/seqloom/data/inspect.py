@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from seqloom import parts
 from seqloom.data.columns import (
+    MOST_LABELS,
     Column,
     check_labels,
     choose_label,
@@ -224,19 +226,23 @@ def _is_tagged(lines: Sequence[str]) -> bool:
 
 def _without_blanks(records: Records, column: Column) -> Column:
     """The label column as ``labels`` reads it, without white space around the values."""
+    fold_once = lru_cache(MOST_LABELS)(fold)
     values = records.columns[column.name]
-    return describe(column.name, [None if is_missing(value) else fold(str(value)) for value in values])
+    return describe(column.name, [None if is_missing(value) else fold_once(str(value)) for value in values])
 
 
 def _repeated(records: Records, contents: list[str], label: str | None) -> tuple[int, int, tuple[Conflict, ...]]:
     """How many rows repeat an earlier text, and which texts have two labels."""
     if records.is_text:
         return 0, 0, ()
+    first: dict[str, int] = {}
     rows_of: dict[str, list[int]] = {}
     for index, text in enumerate(contents):
-        rows_of.setdefault(fold(text), []).append(index)
-    rows_of.pop("", None)  # that a text is empty is a fault of its own
-    repeated = [rows for rows in rows_of.values() if len(rows) > 1]
+        folded = fold(text)
+        earlier = first.setdefault(folded, index)
+        if earlier != index and folded:  # that a text is empty is a fault of its own
+            rows_of.setdefault(folded, [earlier]).append(index)
+    repeated = sorted(rows_of.values())
     conflicts = []
     if label is not None:
         values = records.columns[label]
@@ -257,18 +263,21 @@ def _notes(records: Records, columns: Sequence[Column], text: str | None, label:
         ]
         if data:
             notes.append(f'the first line is taken for the names of columns, but "{data[0][:60]}" looks like a value')
+    missing = {column.name: column.missing for column in columns}
     for name, what in ((text, "text"), (label, "label")):
-        missing = [] if name is None else [i for i, value in enumerate(records.columns[name]) if is_missing(value)]
-        if missing and not records.is_text:
-            lines = listed([records.lines[index] for index in missing])
-            notes.append(f'no {what} in {counted(len(missing), "row")} of column "{name}": line {lines}')
+        if name is not None and missing[name] and not records.is_text:
+            lines = _lines(records, name, is_missing)
+            notes.append(f'no {what} in {counted(missing[name], "row")} of column "{name}": line {lines}')
     if label is not None:
-        padded = [
-            index
-            for index, value in enumerate(records.columns[label])
-            if isinstance(value, str) and not is_missing(value) and value != fold(value)
-        ]
+        values = [value for value in set(records.columns[label]) if isinstance(value, str) and not is_missing(value)]
+        padded = {value for value in values if value != fold(value)}
         if padded:
-            lines = listed([records.lines[index] for index in padded])
-            notes.append(f"white space around the label in {counted(len(padded), 'row')} taken away: line {lines}")
+            rows = counted(sum(value in padded for value in records.columns[label]), "row")
+            lines = _lines(records, label, padded.__contains__)
+            notes.append(f"white space around the label in {rows} taken away: line {lines}")
     return notes
+
+
+def _lines(records: Records, column: str, is_bad: Callable[[Any], bool]) -> str:
+    """The lines whose value in a column is bad, as a note names them."""
+    return listed([line for line, value in zip(records.lines, records.columns[column], strict=True) if is_bad(value)])

@@ -107,7 +107,7 @@ class Table:
         self.source = source
         self.skip = bad_rows == "skip"
         self.header: list[str] = []
-        self.rows: list[Sequence[Any]] = []
+        self.values: list[Any] = []
         self.lines: list[int] = []
         self.rejects: list[Reject] = []
 
@@ -148,7 +148,7 @@ class Table:
 
     def keep(self, values: Sequence[Any], begin: int) -> None:
         """Takes one row that is known to be good."""
-        self.rows.append(values)
+        self.values.extend(values)  # no list a row is kept: Python would look through all of them again and again
         self.lines.append(begin + 1)
 
     def reject(self, error: DataError, begin: int, end: int) -> None:
@@ -163,7 +163,7 @@ class Table:
 
     def records(self, notes: Sequence[str], format: str) -> Records:
         """All rows as records, of which there must be at least one."""
-        if not self.rows:
+        if not self.lines:
             left_out = f": all {len(self.rejects):,} rows were left out" if self.rejects else ", only a header"
             raise DataError(
                 f"the file has no records{left_out}",
@@ -172,7 +172,7 @@ class Table:
                 line=1,
                 help=f"the first: {self.rejects[0].message}" if self.rejects else "add rows below the header",
             )
-        columns = {name: list(values) for name, values in zip(self.header, zip(*self.rows, strict=True), strict=True)}
+        columns = {name: self.values[place :: len(self.header)] for place, name in enumerate(self.header)}
         if self.rejects:
             first = self.rejects[0]
             notes = [*notes, f"{counted(len(self.rejects), 'row')} left out, the first at line {first.line}"]
@@ -181,7 +181,7 @@ class Table:
     def _ragged(self, values: Sequence[Any], line: int) -> DataError:
         few = len(values) < len(self.header)
         help = "fix the row, or pass --bad-rows skip (skipped rows are written to RUN/rejects.jsonl)"
-        if not few and not self.rows and not self.rejects:
+        if not few and not self.lines and not self.rejects:
             help = "if every row has as many, the header lacks a name; " + help
         elif not few:
             help = "a value that holds a separator needs quotes around it; " + help
