@@ -51,7 +51,7 @@ class Ready:
     """A layer that was looked at once, to be called again and again; None comes of a call that is not plain.
 
     ``parameters`` is where the module has its own: each call sees whether they are the same tensors still. Where
-    gradients are wanted of one layer, it calls ``learn(packed, input, state, weights, time_first)``.
+    gradients are wanted, it calls ``learn(packed, input, state, weights, time_first)``, each a layer's in its list.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Ready:
         parameters: dict[str, Any],
         weights: list[Any],
         kept: list[Any],
-        learn: Callable[[Packed, Tensor, Any, Any, bool], tuple[Tensor, Any]],
+        learn: Callable[[list[Packed], Tensor, Any, list[Any], bool], tuple[Tensor, Any]],
         states: int,
         rate_0: float,
         rate_1: float,

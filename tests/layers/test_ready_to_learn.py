@@ -1,4 +1,4 @@
-"""One layer trained again and again, looked at in compiled code: as the long way to the bit, or that way itself."""
+"""Layers trained again and again, looked at in compiled code: as the long way to the bit, or that way itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,16 @@ def never_looked_at(layer):
 @pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize(
-    "options", [{}, {"batch_first": True, "bias": False}, {"precision": "bfloat16"}, {"dtype": torch.float64}], ids=str
+    "options",
+    [
+        {},
+        {"batch_first": True, "bias": False},
+        {"precision": "bfloat16"},
+        {"dtype": torch.float64},
+        {"num_layers": 2, "batch_first": True},
+        {"num_layers": 3, "dtype": torch.float64},
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("from_zeros", [False, True])
 def test_as_the_long_way(monkeypatch, name, sizes, options, from_zeros, one_thread):
@@ -92,8 +101,9 @@ def _to(array, dtype):
     ],
     ids=["behind-torch", "parameter", "dictionary", "data", "columns", "every-other", "precision", "zoneout"],
 )
-def test_changes_are_seen(change, one_thread):
-    layer = make("gru")
+@pytest.mark.parametrize("layers", [1, 2])
+def test_changes_are_seen(change, layers, one_thread):
+    layer = make("gru", num_layers=layers)
     x, state = arguments(layer, 3, 4)
     before = [gradients(layer, x, state) for _ in range(3)][-1]
     change(layer)
@@ -116,17 +126,18 @@ def test_weights_of_another_size():
         layer.weight_hh_l0.data = kept
 
 
-def test_several_layers_go_the_long_way(monkeypatch):
+def test_weights_of_a_layer_above_of_another_size():
+    """The second layer's are looked at as the first's are, whose input has another size."""
     layer = make("gru", num_layers=2)
     x, state = arguments(layer, 3, 4)
-    with torch.no_grad():
-        wanted = [layer(x, state) for _ in range(2)][-1]
-    looked = layer._ready
-    assert_bits(layer(x, state), wanted)
-    assert layer._ready is looked  # for the next call without gradients
-    monkeypatch.setattr(kernels, "stack", None)
-    with pytest.raises(TypeError):
-        layer(x, state)
+    gradients(layer, x, state)
+    kept = layer.weight_ih_l1.data
+    for other in (torch.randn(99, 5), torch.randn(98, 33), torch.randn(99)):
+        layer.weight_ih_l1.data = other
+        with pytest.raises((ShapeError, IndexError)):
+            layer(x, state)
+    layer.weight_ih_l1.data = kept * 1.5
+    assert_same(gradients(layer, x, state), gradients(never_looked_at(layer), x, state))
 
 
 def test_packed_once_for_all(monkeypatch):

@@ -7,7 +7,7 @@ who computes; every route keeps the contract of ``Route``, and the contract test
     scan.py           scan, stack, route; short.py is the short way through stack
     checks.py         of arguments
     compiled.py       the compiled kernels with their gradients; packed.py keeps their weights, calls.py calls them
-    both.py           the same for both directions of a layer at once
+    both.py           the same for both directions of a layer at once, stacked.py for plain layers one above the other
     operator.py       the same as an operator, for torch.compile and torch.export
     native_torch.py   torch's own operators
     reference.py      the cell's own step

@@ -20,7 +20,9 @@ __all__ = [
     "by_reference",
     "compiled_scan",
     "contiguous_weights",
+    "copies_of",
     "differentiable",
+    "gradients_again",
     "needs_reference",
     "requires_grad",
     "transformed",
@@ -136,8 +138,7 @@ def by_reference(
     rates = (scan.rate_0, scan.rate_1)[: len(scan.state)]
     options = Options(scan.fresh, scan.mask, rates, marks, call.all_steps)
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        # Each in a place of its own, should one tensor be given in several.
-        copies = [None if each is None else each.view_as(each) for each in (scan.input, scan.h, scan.c, *weights)]
+        copies = copies_of((scan.input, scan.h, scan.c, *weights))
         input, h, c, *rest = cast(list[Tensor], copies)
         if scan.time_first:
             input = input.transpose(0, 1)
@@ -147,10 +148,26 @@ def by_reference(
         if scan.time_first:
             over_time = [each.transpose(0, 1) for each in over_time]
         computed = (over_time[0], *(each.view(h.shape) for each in after), *over_time[1:])
-        pairs = [(each, d_each) for each, d_each in zip(computed, incoming, strict=True) if d_each is not None]
-        leaves = [each for each, want in zip(copies, wanted, strict=True) if want and each is not None]
-        if not pairs:
-            return [None for _ in wanted]
-        outputs, d_outputs = zip(*pairs, strict=True)
-        gradients = iter(torch.autograd.grad(outputs, leaves, d_outputs, create_graph=again, allow_unused=True))
+        return gradients_again(computed, copies, incoming, wanted, again)
+
+
+def copies_of(sources: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Each in a place of its own, should one tensor be given in several."""
+    return [None if each is None else each.view_as(each) for each in sources]
+
+
+def gradients_again(
+    computed: Sequence[Tensor],
+    sources: Sequence[Tensor | None],
+    incoming: tuple[Tensor | None, ...],
+    wanted: tuple[bool, ...],
+    again: bool,
+) -> list[Tensor | None]:
+    """The gradients that are wanted of the sources, by torch, which computed; ``again``: with a graph of their own."""
+    pairs = [(each, d_each) for each, d_each in zip(computed, incoming, strict=True) if d_each is not None]
+    leaves = [each for each, want in zip(sources, wanted, strict=True) if want and each is not None]
+    if not pairs:
+        return [None for _ in wanted]
+    outputs, d_outputs = zip(*pairs, strict=True)
+    gradients = iter(torch.autograd.grad(outputs, leaves, d_outputs, create_graph=again, allow_unused=True))
     return [next(gradients) if want else None for want in wanted]

@@ -12,6 +12,7 @@ from seqloom.kernels.calls import Given, forward
 from seqloom.kernels.compiled import differentiable, requires_grad, transformed
 from seqloom.kernels.interface import PLAIN, Options, Recurrence, State, Weights
 from seqloom.kernels.packed import KINDS, kept_weights
+from seqloom.kernels.stacked import differentiable_stack, forward_stack
 
 __all__ = ["plain", "short"]
 
@@ -53,58 +54,54 @@ def short(
         if len(options) != layers or any(each.beyond_torch for each in options):
             return None
         precision = options[0].precision
-    if layers == 1:
-        return _layer(cell, input, state, weights[0], precision, time_first)
-    if any(len(each.shape) != 3 or each.shape[0] != layers for each in state):
-        return None
-    last: list[State] = []
-    for layer, one in enumerate(weights):
-        result = _layer(cell, input, [each[layer : layer + 1] for each in state], one, precision, time_first)
-        if result is None:
-            return None
-        input, after = result
-        last.append(after)
-    return input, tuple(map(torch.cat, zip(*last, strict=True)))
-
-
-def _layer(
-    cell: Recurrence, input: Tensor, state: Sequence[Tensor], weights: Weights, precision: str, time_first: bool
-) -> tuple[Tensor, State] | None:
-    """``short`` for one layer, with states of [1, B, H]."""
     kind, shape = KINDS.get((cell.name, cell.nonlinearity)), input.shape
     if kind is None or len(shape) != 3 or 0 in shape or len(state) != len(cell.states):
         return None
-    kept = kept_weights(kind, precision, weights, shape[0] * shape[1], renew=True)
-    if kept is None or not _fits(input, kept.dtype) or shape[2] != kept.inputs:
-        return None
-    if input.stride()[2] != 1 and kept.inputs > 1:
-        return None
-    before = (1, shape[1] if time_first else shape[0], kept.hidden)
-    for each in state:
-        if not _fits(each, kept.dtype) or each.shape != before or not each.is_contiguous():
+    dtype, width = input.dtype, shape[2]
+    hidden: int | None = None
+    packed: list[Packed] = []
+    for one in weights:
+        kept = kept_weights(kind, precision, one, shape[0] * shape[1], renew=True)
+        if kept is None or kept.dtype is not dtype or kept.inputs != width or hidden not in (None, kept.hidden):
             return None
-    output, *after = plain(cell, kept.packed, input, state, weights, time_first)
+        packed.append(kept.packed)
+        width = hidden = kept.hidden
+    if not _fits(input, dtype) or (input.stride()[2] != 1 and shape[2] > 1):
+        return None
+    before = (layers, shape[1] if time_first else shape[0], hidden)
+    for each in state:
+        if not _fits(each, dtype) or each.shape != before or not each.is_contiguous():
+            return None
+    output, *after = plain(cell, packed, input, state, weights, time_first)
     return output, tuple(after)
 
 
 def plain(
-    cell: Recurrence, packed: Packed, input: Tensor, state: Sequence[Tensor], weights: Weights, time_first: bool
+    cell: Recurrence,
+    packed: Sequence[Packed],
+    input: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Weights],
+    time_first: bool,
 ) -> Sequence[Tensor]:
-    """One layer in one direction, all of whose arguments have been looked at: the output, and each state after it.
+    """Layers in one direction, all of whose arguments have been looked at: the output, and each state after it.
 
     Args:
         cell: the cell.
-        packed: the weights, packed.
+        packed: the weights of each layer, packed.
         input: as ``short`` takes it, its features side by side.
-        state: one contiguous [1, B, H] for each of the cell's states.
-        weights: contiguous.
+        state: one contiguous [L, B, H] for each of the cell's states.
+        weights: of each layer, contiguous.
         time_first: as in ``short``.
     """
     h, c = state[0], state[1] if len(state) > 1 else None
     scan = Given(input, h, c, None, None, None, None, None, 0.0, 0.0, False, time_first)
-    if requires_grad(input, h, c, *weights):
-        return differentiable(cell, packed, scan, weights, False)
-    return forward(packed, scan, False, None)
+    gradients = any(requires_grad(*one) for one in weights) or requires_grad(input, h, c)
+    if len(packed) > 1:
+        return differentiable_stack(cell, packed, scan, weights) if gradients else forward_stack(packed, scan)
+    if gradients:
+        return differentiable(cell, packed[0], scan, weights[0], False)
+    return forward(packed[0], scan, False, None)
 
 
 def _fits(array: Tensor, dtype: torch.dtype) -> bool:

@@ -28,8 +28,8 @@ def ready(layer: Recurrent) -> Ready | None:
     """The short way of a layer as it is now; None where there is none.
 
     It gives None in its turn where a call is not plain: where an argument is not as the layer's are, weights have
-    changed since, or gradients are wanted of several layers. Those of a single layer it gives, and packs weights that
-    have changed. Settings of the layer it does not see: with any of them it is to be made anew.
+    changed since. Where gradients are wanted it packs weights that have changed. Settings of the layer it does not see:
+    with any of them it is to be made anew.
     """
     kind = KINDS.get((layer.cell.name, layer.cell.nonlinearity))
     masks = layer.dropout or layer.zoneout or layer.recurrent_dropout or layer.weight_dropout
@@ -47,11 +47,16 @@ def ready(layer: Recurrent) -> Ready | None:
 
 
 def _learn(
-    cell: Cell, packed: Packed, input: Tensor, state: State | None, weights: Weights, time_first: bool
+    cell: Cell,
+    packed: list[Packed],
+    input: Tensor,
+    state: State | None,
+    weights: list[Weights],
+    time_first: bool,
 ) -> tuple[Tensor, State]:
-    """A call of a single layer that gradients are wanted of."""
+    """A call that gradients are wanted of."""
     if state is None:
-        zeros = input.new_zeros(1, input.shape[1 if time_first else 0], weights.hh.shape[1])
+        zeros = input.new_zeros(len(packed), input.shape[1 if time_first else 0], weights[0].hh.shape[1])
         before: tuple[Tensor, ...] = (zeros,) * len(cell.states)
     else:
         before = as_tuple(state)

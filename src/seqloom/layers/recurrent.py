@@ -210,8 +210,7 @@ class Recurrent(nn.Module):
 
     def _look(self) -> None:
         """Looks at the layer for the next call like this one, if that can be a short one."""
-        if self.num_layers == 1 or not torch.is_grad_enabled():
-            self.__dict__["_ready"] = ready(self)
+        self.__dict__["_ready"] = ready(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__.pop("_ready", None)  # it knows the layer as it was

@@ -122,27 +122,31 @@ private:
         layer.packed = nb::cast<const PackedWeights*>(layer.object);
     }
 
-    // A call that gradients are wanted of, of a layer that has but one: by way of Python, with weights that an
-    // optimizer's step may have changed, and that are then packed anew. None where anything else is not as it was.
+    // A call that gradients are wanted of: by way of Python, with weights that an optimizer's step may have changed, and
+    // that are then packed anew. None where anything else is not as it was.
     nb::object learn(nb::handle input, nb::handle state, Axes axes) {
-        if (axes == Axes::step || layers_.size() != 1 || rate_[0] != 0 || rate_[1] != 0) return nb::none();
+        if (axes == Axes::step || rate_[0] != 0 || rate_[1] != 0) return nb::none();
         const std::optional<Input> given = input_of(input, axes);
         Before before;
         if (!given || !states_before(state, *given, before) || !is_plain(input, before)) return nb::none();
         const long steps = given->batch * given->time;
         const int threads = torch_.threads();
-        if (!as_packed(steps, threads)) {
-            look_up(layers_[0]);
-            if (!as_packed(steps, threads) && !pack_again(layers_[0], threads)) return nb::none();
+        nb::list packed;
+        for (auto& layer : layers_) {
+            if (!as_packed(layer, steps, threads)) {
+                look_up(layer);
+                if (!as_packed(layer, steps, threads) && !pack_again(layer, threads)) return nb::none();
+            }
+            packed.append(layer.object);
         }
-        return learn_(layers_[0].object, input, state, weights_[0], axes == Axes::time_first);
+        return learn_(packed, input, state, weights_, axes == Axes::time_first);
     }
 
     // Packs weights whose numbers alone may have changed; false where more has.
     bool pack_again(Layer& layer, int threads) const {
         std::array<long, 4> versions{};
         std::array<Address, 4> addresses{};
-        const std::array<long, 4> columns{inputs_, hidden_, 0, 0};
+        const std::array<long, 4> columns{&layer == &layers_[0] ? inputs_ : hidden_, hidden_, 0, 0};
         for (int n = 0; n < 4; ++n) {
             Tensor view;
             if (!layer.weights[n].is_valid()) continue;
@@ -198,23 +202,24 @@ private:
     }
     nb::handle weight(std::size_t place) const noexcept { return layers_[place / 4].weights[place % 4]; }
 
-    // Whether the weights hold the numbers that were packed.
+    // Whether all weights hold the numbers that were packed.
     bool as_packed(long steps, int threads) const {
-        for (const auto& layer : layers_) {
-            const std::array<Address, 4> addresses{layer.addresses.weight_ih, layer.addresses.weight_hh,
-                                                   layer.addresses.bias_ih, layer.addresses.bias_hh};
-            for (int n = 0; n < 4; ++n) {
-                Tensor view;
-                if (!layer.weights[n].is_valid()) continue;
-                const bool counted = layer.versions[n] >= 0;
-                if ((counted && torch_.version(layer.weights[n]) != layer.versions[n]) ||
-                    !torch_.view(layer.weights[n], view) ||
-                    reinterpret_cast<Address>(data_of(view)) != addresses[n] || !is_type(view))
-                    return false;
-            }
-            if (!layer.packed->matches(layer.addresses, steps >= layer.whole_from, threads)) return false;
+        return std::all_of(layers_.begin(), layers_.end(),
+                           [&](const Layer& layer) { return as_packed(layer, steps, threads); });
+    }
+    bool as_packed(const Layer& layer, long steps, int threads) const {
+        const std::array<Address, 4> addresses{layer.addresses.weight_ih, layer.addresses.weight_hh,
+                                               layer.addresses.bias_ih, layer.addresses.bias_hh};
+        for (int n = 0; n < 4; ++n) {
+            Tensor view;
+            if (!layer.weights[n].is_valid()) continue;
+            const bool counted = layer.versions[n] >= 0;
+            if ((counted && torch_.version(layer.weights[n]) != layer.versions[n]) ||
+                !torch_.view(layer.weights[n], view) || reinterpret_cast<Address>(data_of(view)) != addresses[n] ||
+                !is_type(view))
+                return false;
         }
-        return true;
+        return layer.packed->matches(layer.addresses, steps >= layer.whole_from, threads);
     }
 
     // Whether all weights of a layer are looked at, not a sample.
