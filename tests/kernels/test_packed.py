@@ -10,7 +10,8 @@ import pickle
 import pytest
 import torch
 
-from seqloom import GRU
+import seqloom
+from seqloom import GRU, LSTM, RNN
 from seqloom.errors import ShapeError
 from seqloom.kernels import Weights, packed, reference
 from seqloom.kernels.packed import packed_weights
@@ -146,6 +147,111 @@ def test_a_single_weight_anywhere_however_many_threads_look(threads):
     first, second = flat[:16_384].clone(), flat[16_384:32_768].clone()
     flat[:16_384], flat[16_384:32_768] = second, first
     assert_follows(layer, x)
+
+
+def swap_halves(weight):
+    first, second = weight.chunk(2)
+    weight.copy_(torch.cat([second, first]))
+
+
+# Each changes the same bits of many numbers, so that their sums may stay what they were.
+PATTERNS = {
+    "every sign": lambda weight: weight.neg_(),
+    "signs of half the columns": lambda weight: weight.view(-1, 32)[:, :16].neg_(),
+    "every other sign": lambda weight: weight.view(-1)[::2].neg_(),
+    "sixteen times as much": lambda weight: weight.mul_(16),
+    "four times as much": lambda weight: weight.mul_(4),
+    "a quarter": lambda weight: weight.mul_(0.25),
+    "from the last to the first": lambda weight: weight.copy_(weight.flip(0)),
+    "halves change places": swap_halves,
+    "rows move on": lambda weight: weight.copy_(weight.roll(1, 0)),
+    "columns move on": lambda weight: weight.copy_(weight.view(-1, 32).roll(1, 1).view(weight.shape)),
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+@pytest.mark.parametrize("hidden", [32, 64, 128, 192])
+@pytest.mark.parametrize("values", ["normal", "alike"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_patterns_of_changes_are_seen(pattern, hidden, values, dtype):
+    """Sizes that are powers of two, and pieces of 16,384 words among them; ``alike``: of few different numbers."""
+    generator = torch.Generator().manual_seed(0)
+    rows = 4 * hidden
+
+    def draw(*shape):
+        drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
+        return (drawn if values == "normal" else drawn.sign() * 0.5 + (drawn.abs() < 0.5) * 0.25).to(dtype)
+
+    weights = Weights(draw(rows, 32), draw(rows, hidden), draw(rows), draw(rows))
+    precision = "float32" if dtype is torch.float32 else "float64"
+    for which in weights:
+        first = packed_weights("lstm", precision, weights, 256)
+        assert packed_weights("lstm", precision, weights, 256) is first
+        before = which.clone()
+        pattern(which.data)
+        assert not torch.equal(which, before)
+        assert packed_weights("lstm", precision, weights, 256) is not first
+
+
+@pytest.mark.parametrize("kind", [RNN, GRU, LSTM])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("sizes", [(4, 5, 16), (4, 5, 100), (60, 5, 100)], ids=str)
+def test_backward_is_of_the_numbers_that_forward_read(kind, bidirectional, sizes):
+    """Weights that are others while backward packs its own, and then, behind torch's back, what they were before."""
+    batch, time, hidden = sizes
+    torch.manual_seed(0)
+    layer = kind(8, hidden, bidirectional=bidirectional)
+    twin = copy.deepcopy(layer)
+    x = torch.randn(time, batch, 8)
+
+    def gradients(layer):
+        given = x.clone().requires_grad_()
+        return torch.autograd.grad(layer(given)[0].square().sum(), [given, *layer.parameters()])
+
+    output = layer(x)[0].square().sum()
+    before = [weight.detach().clone() for weight in layer.parameters()]
+    for weight in layer.parameters():
+        weight.data.mul_(3)
+    output.backward()
+    for weight, each in zip(layer.parameters(), before, strict=True):
+        weight.data.copy_(each)
+    for found, wanted in zip(gradients(layer), gradients(twin), strict=True):
+        assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_weights_that_change_between_forward_and_backward_are_read_anew(kind):
+    """As by torch, where the change is behind its back."""
+    torch.manual_seed(0)
+    theirs = getattr(torch.nn, kind)(8, 16, dtype=torch.float64)
+    ours = getattr(seqloom, kind)(8, 16, dtype=torch.float64)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(5, 4, 8, dtype=torch.float64)
+    found = []
+    for layer in (theirs, ours):
+        given = x.clone().requires_grad_()
+        output = layer(given)[0].square().sum()
+        layer.weight_ih_l0.data.mul_(3)
+        output.backward()
+        found.append(given.grad)
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_parameters_may_change_places_with_others(monkeypatch):
+    """As torch does where it is told to: it refuses where somebody has weak references to them."""
+    from torch import __future__ as future
+
+    monkeypatch.setattr(future, "_swap_module_params_on_conversion", True)
+    layer, x = layer_and_input()
+    others = GRU(17, 100, batch_first=True)
+    assert_follows(layer, x)
+    parameter = layer.weight_hh_l0
+    layer.load_state_dict(others.state_dict())
+    assert_follows(layer, x)
+    layer.to(torch.float64)
+    assert layer.weight_hh_l0 is parameter
+    assert layer(x.double())[0].dtype is torch.float64
+    torch.testing.assert_close(layer(x.double())[0], others.double()(x.double())[0])
 
 
 def test_kept_while_nothing_changes():

@@ -196,3 +196,37 @@ def test_the_page_about_the_layers_runs(capsys):
         exec(block, names)
     assert capsys.readouterr().out == "replaced encoder\n"
     assert names["steps"].shape == (1, 3, 7, 20)
+
+
+@ours_and_torchs
+@pytest.mark.parametrize(
+    "how", [{}, {"num_layers": 2, "batch_first": True}, {"bidirectional": True, "bias": False}], ids=str
+)
+def test_an_empty_batch_has_its_part_in_training(ours, torchs, how):
+    """As where the rows are shared out and a process gets none: gradients of zero, not none at all."""
+    shape = (0, 5, 3) if how.get("batch_first") else (5, 0, 3)
+    for layer in (torchs(3, 4, **how), ours(3, 4, **how)):
+        for _ in range(2):  # the second time the layer has been looked at
+            x = torch.randn(shape, requires_grad=True)
+            output, state = layer(x)
+            state = state if isinstance(state, tuple) else (state,)
+            assert all(each.requires_grad for each in (output, *state))
+            (output.sum() + sum(each.sum() for each in state)).backward()
+            assert x.grad.shape == x.shape
+            assert all(torch.equal(each.grad, torch.zeros_like(each)) for each in layer.parameters())
+        with torch.no_grad():
+            assert not layer(x)[0].requires_grad
+
+
+@ours_and_torchs
+@pytest.mark.parametrize("how", [{}, {"num_layers": 2}, {"bidirectional": True}], ids=str)
+def test_gradients_switched_on_in_inference_mode_are_none(ours, torchs, how):
+    x = torch.randn(5, 2, 3)
+    for layer in (torchs(3, 4, **how), ours(3, 4, **how)):
+        wanted = layer(x)[0].detach()
+        for _ in range(2):
+            with torch.inference_mode(), torch.enable_grad():
+                output, _ = layer(x)
+            assert not output.requires_grad
+            assert torch.equal(output, wanted)
+        assert layer(x)[0].requires_grad

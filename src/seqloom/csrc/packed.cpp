@@ -13,6 +13,10 @@ namespace {
 
 using Word = std::uint32_t;
 
+// Sign and exponent among the low bits too: in sums of many words what changes high bits alone, such as every sign, may
+// leave nothing behind.
+inline Word scattered(Word word) noexcept { return word ^ (word >> 15); }
+
 // Fletcher's checksum in lanes that a compiler can run side by side: sums of the words, and sums of those sums, so that
 // the place of a word counts.
 class Checksum {
@@ -24,7 +28,7 @@ public:
         long n = 0;
         for (; step == 1 && n + width <= count; n += width) {
             for (long lane = 0; lane < width; ++lane) {
-                sums[lane] += words[n + lane];
+                sums[lane] += scattered(words[n + lane]);
                 weighted[lane] += sums[lane];
             }
         }
@@ -51,18 +55,22 @@ private:
     std::uint64_t sum_ = 0, weighted_ = 0;
 };
 
-// What there is a checksum of: several arrays, some of which may be null.
-using Arrays = std::array<std::pair<const Word*, long>, 4>;
+// What there is a checksum of: two arrays, which may be null.
+using Arrays = std::array<std::pair<const Word*, long>, 2>;
+
+struct MatricesAndBiases {
+    Arrays matrices, biases;
+};
 
 // The weights as words.
 template <typename T>
-Arrays words_of(const Weights<T>& weights, Sizes sizes, long gates) noexcept {
+MatricesAndBiases words_of(const Weights<T>& weights, Sizes sizes, long gates) noexcept {
     const long rows = gates * sizes.hidden;
     const auto words = [](const T* values, long count) {
         return std::pair(reinterpret_cast<const Word*>(values), count * static_cast<long>(sizeof(T) / sizeof(Word)));
     };
-    return {words(weights.input, rows * sizes.inputs), words(weights.hidden, rows * sizes.hidden),
-            words(weights.input_bias, rows), words(weights.hidden_bias, rows)};
+    return {{words(weights.input, rows * sizes.inputs), words(weights.hidden, rows * sizes.hidden)},
+            {words(weights.input_bias, rows), words(weights.hidden_bias, rows)}};
 }
 
 // From one word of a sample to the next. Odd: both halves of a double have their turn.
@@ -124,15 +132,19 @@ Packed<T>::Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weig
 }
 
 template <typename T>
-std::uint64_t Packed<T>::checksum(const Weights<T>& weights, bool whole, int threads) const {
-    const Arrays arrays = words_of(weights, sizes_, kernels_.gates);
-    return whole ? whole_of(arrays, threads) : sample_of(arrays);
+auto Packed<T>::checksum(const Weights<T>& weights, bool whole, int threads) const -> Sums {
+    const auto [matrices, biases] = words_of(weights, sizes_, kernels_.gates);
+    if (whole) return {whole_of(matrices, threads), whole_of(biases, 1)};
+    return {sample_of(matrices), sample_of(biases)};
 }
 
 template <typename T>
 void Packed<T>::fetch_sample(const Weights<T>& weights) const noexcept {
-    for (const auto& [words, count] : words_of(weights, sizes_, kernels_.gates)) {
-        for (long n = 0; words != nullptr && n < count; n += sample_step(count)) __builtin_prefetch(words + n);
+    const auto all = words_of(weights, sizes_, kernels_.gates);
+    for (const auto& arrays : {all.matrices, all.biases}) {
+        for (const auto& [words, count] : arrays) {
+            for (long n = 0; words != nullptr && n < count; n += sample_step(count)) __builtin_prefetch(words + n);
+        }
     }
 }
 
@@ -143,11 +155,26 @@ bool Packed<T>::matches(const Weights<T>& weights, bool whole, int threads) cons
 
 template <typename T>
 void Packed<T>::backward(const Weights<T>& weights, const Backward<T>& call) {
-    std::call_once(backward_packed_, [&] {
-        backward_.emplace(acquire(kernels_.backward_bytes(sizes_)));
-        kernels_.pack_backward(sizes_, weights, call.threads, backward_->data());
-    });
-    kernels_.backward(sizes_, backward_->data(), call);
+    if (has_backward_.load(std::memory_order_acquire) || pack_backward(weights, call))
+        return kernels_.backward(sizes_, backward_.data(), call);
+    // The numbers have changed since forward, behind torch's counter: as torch does, this call reads what is there now.
+    const Block now = acquire(kernels_.backward_bytes(sizes_));
+    kernels_.pack_backward(sizes_, weights, call.threads, now.data());
+    kernels_.backward(sizes_, now.data(), call);
+}
+
+// Whether there is now what backward reads, and of the numbers that forward read.
+template <typename T>
+bool Packed<T>::pack_backward(const Weights<T>& weights, const Backward<T>& call) {
+    const std::lock_guard one_at_a_time(backward_packing_);
+    if (has_backward_.load(std::memory_order_relaxed)) return true;
+    const bool whole = call.batch * call.time >= whole_from();
+    const Weights<T> matrices{weights.input, weights.hidden, nullptr, nullptr};
+    if (checksum(matrices, whole, call.threads).matrices != (whole ? whole_ : sample_).matrices) return false;
+    backward_ = acquire(kernels_.backward_bytes(sizes_));
+    kernels_.pack_backward(sizes_, weights, call.threads, backward_.data());
+    has_backward_.store(true, std::memory_order_release);
+    return true;
 }
 
 template class Packed<float>;

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "memory.hpp"
 #include "scan.hpp"
@@ -15,8 +14,8 @@ namespace seqloom {
 template <typename T>
 class Packed {
 public:
-    // Packs for forward, by at most so many threads. `kernels` lives as long as the program; the arrays of `weights` are
-    // read during the call alone.
+    // Packs for forward, by at most so many threads. `kernels` lives as long as the program; the arrays of `weights`
+    // are read during the call alone.
     Packed(const Kernels<T>& kernels, Sizes sizes, const Weights<T>& weights, int threads);
 
     // Other weights of the same sizes, packed for the same kernels.
@@ -48,18 +47,29 @@ public:
         kernels_.forward(sizes_, forward_.data(), call);
     }
 
-    // Packs for backward when it is called first; safe from several threads at once.
+    // Packs for backward when it is called first, and keeps that where `weights`, whose biases are not read, hold the
+    // numbers still that were packed for forward. Safe from several threads at once. Throws std::bad_alloc.
     void backward(const Weights<T>& weights, const Backward<T>& call);
 
+    // Beside so many steps of rows `matches` is to look at all weights: then that costs little, as where they are few.
+    long whole_from() const noexcept { return count() <= 8192 ? 0 : 256; }
+
 private:
-    std::uint64_t checksum(const Weights<T>& weights, bool whole, int threads) const;
+    // What numbers are known by.
+    struct Sums {
+        std::uint64_t matrices, biases;
+        bool operator==(const Sums&) const = default;
+    };
+    Sums checksum(const Weights<T>& weights, bool whole, int threads) const;
+    bool pack_backward(const Weights<T>& weights, const Backward<T>& call);
 
     const Kernels<T>& kernels_;
     Sizes sizes_;
     Block forward_;
-    std::optional<Block> backward_;
-    std::once_flag backward_packed_;
-    std::uint64_t whole_, sample_;
+    Block backward_;  // written once, before `has_backward_` is true
+    std::atomic<bool> has_backward_{false};
+    std::mutex backward_packing_;
+    Sums whole_, sample_;
     mutable std::atomic<bool> back_{false};
 };
 

@@ -73,7 +73,10 @@ def differentiable(
 
 def requires_grad(*arrays: Tensor | None) -> bool:
     """Whether gradients will be asked for."""
-    return torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in arrays)
+    if not torch.is_grad_enabled() or not any(each is not None and each.requires_grad for each in arrays):
+        return False
+    # In inference mode nothing is kept for gradients, whatever else is said; a tracer cannot ask, and is not in it.
+    return torch.compiler.is_compiling() or not torch.is_inference_mode_enabled()
 
 
 def contiguous_weights(weights: Weights) -> Weights:

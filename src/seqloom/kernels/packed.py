@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from functools import cache
 from weakref import ref
 
 import torch
+from torch import Tensor
 
 from seqloom import _native
 from seqloom._native import Packed
 from seqloom.errors import SettingError, ShapeError
 from seqloom.kernels.interface import Weights
 
-__all__ = ["KINDS", "Kept", "isa", "kept_weights", "packed_weights", "stash_size"]
+__all__ = ["KINDS", "Kept", "forget", "isa", "kept_weights", "packed_weights", "stash_size"]
 
 KINDS: dict[tuple[str, str], str] = {
     ("elman", "tanh"): "elman-tanh",
@@ -23,10 +24,6 @@ KINDS: dict[tuple[str, str], str] = {
     ("lstm", "tanh"): "lstm",
 }
 """The compiled cells, by name and nonlinearity."""
-
-# Looking at every weight costs little beside a scan of so many steps of rows, or where there are so few weights.
-_MANY_STEPS = 256
-_FEW_WEIGHTS = 8192
 
 
 @cache
@@ -45,20 +42,19 @@ def isa() -> str:
 class Kept:
     """Packed weights that are kept, with what they were made of. They go when one of the tensors does."""
 
-    __slots__ = ("dtype", "few", "hidden", "inputs", "packed", "seen", "shapes", "tensors")
+    __slots__ = ("dtype", "hidden", "inputs", "packed", "seen", "shapes", "tensors")
 
     def __init__(self, key: Hashable, packed: Packed, weights: Weights, seen: _Seen) -> None:
         forget = _kept.pop
         self.tensors = [ref(each, lambda _: forget(key, None)) for each in weights if each is not None]
         self.shapes = [None if each is None else each.shape for each in weights]
         self.dtype, self.inputs, self.hidden = weights.ih.dtype, weights.ih.shape[1], weights.hh.shape[1]
-        self.few = weights.ih.numel() + weights.hh.numel() <= _FEW_WEIGHTS
         self.packed, self.seen = packed, seen
 
     @property
     def whole_from(self) -> int:
         """Beside so many steps of rows all weights are looked at."""
-        return 0 if self.few or self.seen[0] is _UNCOUNTED else _MANY_STEPS
+        return 0 if self.seen[0] is _UNCOUNTED else self.packed.whole_from
 
     def fits(self, weights: Weights) -> bool:
         """Whether weights at the same place are so still, whatever their numbers."""
@@ -127,6 +123,13 @@ def packed_weights(kind: str, precision: str, weights: Weights, steps: int) -> P
     packed = _pack(kind, precision, weights)
     _kept[key] = Kept(key, packed, weights, seen)
     return packed
+
+
+def forget(tensors: Iterable[Tensor]) -> None:
+    """Drops what is kept of these, for who can do nothing with a tensor that somebody watches."""
+    gone = set(map(id, tensors))
+    for key in [key for key, kept in _kept.copy().items() if any(id(each()) in gone for each in kept.tensors)]:
+        _kept.pop(key, None)
 
 
 def _pack(kind: str, precision: str, weights: Weights) -> Packed:

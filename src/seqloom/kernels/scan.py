@@ -232,7 +232,7 @@ def _run(
 ) -> Result:
     """``scan`` with checked arguments: takes the route, if there is any step."""
     if not torch.compiler.is_compiling() and 0 in input.shape[:2]:
-        output = input.new_zeros(*input.shape[:2], weights.hh.shape[1])
+        output, state = _nothing(input, state, weights, batch=input.shape[1 if time_first else 0])
         return (output, state, (output,) * len(state)) if options.all_states else (output, state)
     way = route(cell, input, state, weights, options)
     if not time_first:
@@ -244,6 +244,16 @@ def _run(
     if not steps:
         return output, last
     return output, last, (output, *(each.transpose(0, 1).contiguous() for each in steps[0][1:]))
+
+
+def _nothing(input: Tensor, state: State, weights: Weights, batch: int) -> tuple[Tensor, State]:
+    """What comes of no step. All that was given has a part in it, as in torch: gradients are zeros, and not None."""
+    output = input.new_zeros(*input.shape[:2], weights.hh.shape[1])
+    if not torch.is_grad_enabled():
+        return output, state
+    none = [each.flatten()[:0].sum() for each in (input, *state, *weights) if each is not None]
+    zero = torch.stack([each.to(output.dtype) for each in none]).sum()
+    return output + zero, state if batch else tuple(each + zero for each in state)
 
 
 # --- options ----------------------------------------------------------------------------------------------------------

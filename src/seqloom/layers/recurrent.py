@@ -15,6 +15,7 @@ from seqloom import kernels
 from seqloom.cells.base import Cell
 from seqloom.errors import SettingError, ShapeError
 from seqloom.kernels import Lengths, Options, Weights
+from seqloom.kernels.packed import forget
 from seqloom.layers import arguments
 from seqloom.layers.noise import connection_mask, dropout_mask, zoneout_marks
 from seqloom.layers.ready import Ready, ready
@@ -337,9 +338,19 @@ class Recurrent(nn.Module):
             nn.RNNBase.flatten_parameters(self)  # type: ignore[arg-type]  # reads the names above and no others
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Recurrent:
+        self._forget()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.flatten_parameters()
         return self
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._forget()
+        super()._load_from_state_dict(*arguments)
+
+    def _forget(self) -> None:
+        """Parameters may be about to change places with others, which torch refuses where weak references are held."""
+        self.__dict__.pop("_ready", None)
+        forget(each for each in self._parameters.values() if each is not None)
 
     def extra_repr(self) -> str:
         text = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"

@@ -203,6 +203,10 @@ void define_packed_weights(nb::module_& m) {
                 bool whole, int threads) {
                  return self.matches({weight_ih, weight_hh, bias_ih, bias_hh}, whole, threads);
              })
+        .def_prop_ro("whole_from",
+                     [](const PackedWeights& self) {
+                         return self.visit([](const auto& packed) { return packed.whole_from(); });
+                     })
         .def("stash_size",
              [](const PackedWeights& self, long batch, long time) {
                  return self.visit([&](auto& packed) { return packed.stash_size(batch, time); });

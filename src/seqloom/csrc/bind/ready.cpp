@@ -122,8 +122,8 @@ private:
         layer.packed = nb::cast<const PackedWeights*>(layer.object);
     }
 
-    // A call that gradients are wanted of: by way of Python, with weights that an optimizer's step may have changed, and
-    // that are then packed anew. None where anything else is not as it was.
+    // A call that gradients are wanted of: by way of Python, with weights that an optimizer's step may have changed,
+    // and that are then packed anew. None where anything else is not as it was.
     nb::object learn(nb::handle input, nb::handle state, Axes axes) {
         if (axes == Axes::step || rate_[0] != 0 || rate_[1] != 0) return nb::none();
         const std::optional<Input> given = input_of(input, axes);
