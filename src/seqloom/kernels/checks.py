@@ -61,7 +61,7 @@ def check_lengths(lengths: Lengths | None, input: Tensor, time_first: bool = Fal
     check("lengths", lengths, "B", B=batch)
     if lengths.numel() > 0 and (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool):
         raise ShapeError(f"lengths must be integers; given {lengths.dtype}")
-    lengths = lengths.to(torch.int64)
+    lengths = lengths.to(torch.int64, copy=True)  # the caller's may change before backward, unseen in a NumPy array
     if torch.compiler.is_compiling():
         return lengths
     return None if check_values(lengths, batch, time) else lengths

@@ -85,9 +85,11 @@ def kept_weights(kind: str, precision: str, weights: Weights, steps: int, renew:
     if kept is None:
         return None
     seen = _look(weights)
+    if not kept.fits(weights):
+        return None
     if seen == kept.seen and kept.packed.matches(*seen[1], steps >= kept.whole_from, torch.get_num_threads()):
         return kept
-    if not renew or not kept.fits(weights):
+    if not renew:
         return None
     kept.packed, kept.seen = _pack(kind, precision, weights), seen
     return kept

@@ -153,8 +153,13 @@ def _compiled_takes(cell: Recurrence, input: Tensor, others: tuple[Tensor | None
 
 
 def _in_memory(array: Tensor | None) -> bool:
-    """Whether the numbers are what lies in memory: no subclass, which may stand for others, and no minus in mind."""
-    return array is None or (type(array) in _ORDINARY and not array.is_neg())
+    """Whether the numbers are what lies in memory: no subclass, which may stand for others, and no minus in mind.
+
+    Zeros that are known to be nothing else have no memory, nor has what torch has taken it from.
+    """
+    if array is None:
+        return True
+    return type(array) in _ORDINARY and not array.is_neg() and (array.data_ptr() != 0 or array.numel() == 0)
 
 
 _COMPILED_TYPES = (torch.float32, torch.float64)

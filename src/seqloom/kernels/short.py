@@ -106,4 +106,6 @@ def plain(
 
 def _fits(array: Tensor, dtype: torch.dtype) -> bool:
     """Whether it is a tensor of this type, in memory as it seems."""
-    return type(array) is Tensor and array.dtype is dtype and array.is_cpu and not array.is_neg()
+    if type(array) is not Tensor or array.dtype is not dtype or not array.is_cpu or array.is_neg():
+        return False
+    return array.data_ptr() != 0

@@ -3,6 +3,8 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/tuple.h>
 
+#include <algorithm>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -21,6 +23,13 @@ const Kernels<T>& kernels_of(std::string_view cell, Isa isa, Precision precision
     if (kernels == nullptr) throw std::invalid_argument("there is no compiled cell " + std::string(cell));
     return *kernels;
 }
+
+// Torch can take a tensor's memory away. Throws std::runtime_error.
+void require(std::initializer_list<const void*> each) {
+    if (std::find(each.begin(), each.end(), nullptr) != each.end())
+        throw std::runtime_error("a tensor that is to be read has no memory: its storage has the size 0");
+}
+void require(const WeightAddresses& each) { require({at<void>(each.weight_ih), at<void>(each.weight_hh)}); }
 
 // What both passes read, in the order in which Python gives it.
 template <typename T>
@@ -97,15 +106,30 @@ std::tuple<Each...> arguments_of(Result (*)(Each...));
 using ForwardArguments = decltype(arguments_of(&forward_of<float>));
 using BackwardArguments = decltype(arguments_of(&backward_of<float>));
 
+template <typename T>
+Forward<T> checked_forward(const Packed<T>& packed, const ForwardArguments& given) {
+    const auto call = std::apply(forward_of<T>, given);
+    if (packed.count() > 0) require({call.input.data, call.before[0]});
+    return call;
+}
+
+template <typename T>
+BackwardCall<T> checked_backward(const Packed<T>& packed, const BackwardArguments& given) {
+    const auto call = std::apply(backward_of<T>, given);
+    if (packed.count() > 0)
+        require({call.scan.input.data, call.scan.before[0], call.weights.input, call.weights.hidden});
+    return call;
+}
+
 void forward(const PackedWeights& weights, const ForwardArguments& given) {
     const nb::gil_scoped_release others_may_run;
-    weights.visit([&]<typename T>(Packed<T>& packed) { packed.forward(std::apply(forward_of<T>, given)); });
+    weights.visit([&]<typename T>(Packed<T>& packed) { packed.forward(checked_forward(packed, given)); });
 }
 
 void backward(const PackedWeights& weights, const BackwardArguments& given) {
     const nb::gil_scoped_release others_may_run;
     weights.visit([&]<typename T>(Packed<T>& packed) {
-        const auto call = std::apply(backward_of<T>, given);
+        const auto call = checked_backward(packed, given);
         packed.backward(call.weights, call.scan);
     });
 }
@@ -126,7 +150,7 @@ void forward_both(const PackedWeights& weights, const ForwardArguments& given, c
     const nb::gil_scoped_release others_may_run;
     visit_both(weights, other_weights, [&]<typename T>(Packed<T>& packed, Packed<T>& other) {
         const Packed<T>* const layers[] = {&packed, &other};
-        const Forward<T> calls[] = {std::apply(forward_of<T>, given), std::apply(forward_of<T>, other_given)};
+        const Forward<T> calls[] = {checked_forward(packed, given), checked_forward(other, other_given)};
         run_both(layers, calls);
     });
 }
@@ -136,7 +160,7 @@ void backward_both(const PackedWeights& weights, const BackwardArguments& given,
     const nb::gil_scoped_release others_may_run;
     visit_both(weights, other_weights, [&]<typename T>(Packed<T>& packed, Packed<T>& other) {
         Packed<T>* const layers[] = {&packed, &other};
-        const auto one = std::apply(backward_of<T>, given), two = std::apply(backward_of<T>, other_given);
+        const auto one = checked_backward(packed, given), two = checked_backward(other, other_given);
         const Weights<T> read[] = {one.weights, two.weights};
         const Backward<T> calls[] = {one.scan, two.scan};
         run_both(layers, read, calls);
@@ -156,6 +180,7 @@ PackedWeights::PackedWeights(std::string_view cell, std::string_view isa, std::s
 
 PackedWeights PackedWeights::again(const WeightAddresses& weights, int threads) const {
     PackedWeights made;
+    if (visit([](const auto& packed) { return packed.count() > 0; })) require(weights);
     const nb::gil_scoped_release others_may_run;
     visit([&]<typename T>(Packed<T>& packed) { made.packed_ = packed.again(weights.as<T>(), threads); });
     return made;
@@ -173,6 +198,7 @@ template <typename T>
 void PackedWeights::make(std::string_view cell, Isa isa, Precision precision, Sizes sizes,
                          const WeightAddresses& weights, int threads) {
     const auto& kernels = kernels_of<T>(cell, isa, precision);
+    if (sizes.hidden > 0) require(weights);
     const nb::gil_scoped_release others_may_run;
     packed_ = std::make_unique<Packed<T>>(kernels, sizes, weights.as<T>(), threads);
 }
@@ -200,9 +226,8 @@ void define_packed_weights(nb::module_& m) {
              })
         .def("matches",
              [](const PackedWeights& self, Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh,
-                bool whole, int threads) {
-                 return self.matches({weight_ih, weight_hh, bias_ih, bias_hh}, whole, threads);
-             })
+                bool whole,
+                int threads) { return self.matches({weight_ih, weight_hh, bias_ih, bias_hh}, whole, threads); })
         .def_prop_ro("whole_from",
                      [](const PackedWeights& self) {
                          return self.visit([](const auto& packed) { return packed.whole_from(); });

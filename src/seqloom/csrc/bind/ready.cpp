@@ -61,8 +61,28 @@ public:
         inputs_ = hh.shape[1];
     }
 
+    // For Python's collector of garbage: what refers to the layer again may be among what is held here.
+    int traverse(visitproc visit, void* arg) const {
+        for (const auto& layer : layers_) {
+            Py_VISIT(layer.kept.ptr());
+            Py_VISIT(layer.object.ptr());
+        }
+        Py_VISIT(parameters_.ptr());
+        Py_VISIT(weights_.ptr());
+        Py_VISIT(learn_.ptr());
+        return 0;
+    }
+    void clear() {
+        const auto layers = std::move(layers_);  // gone when nothing refers to them here any more
+        layers_.clear();
+        nb::object(std::move(parameters_)).reset();
+        nb::object(std::move(weights_)).reset();
+        nb::object(std::move(learn_)).reset();
+    }
+
     // Output and state as the layer gives them; None where anything is not as it was, or out of the ordinary.
     nb::object call(nb::handle input, nb::handle state, Axes axes) {
+        if (layers_.empty()) return nb::none();
         for (const auto& layer : layers_) layer.packed->fetch_sample(layer.addresses);
         if (!torch_.is_ordinary(input)) return nb::none();
         if (torch_.wants_gradients()) return learn(input, state, axes);
@@ -146,12 +166,11 @@ private:
     bool pack_again(Layer& layer, int threads) const {
         std::array<long, 4> versions{};
         std::array<Address, 4> addresses{};
-        const std::array<long, 4> columns{&layer == &layers_[0] ? inputs_ : hidden_, hidden_, 0, 0};
         for (int n = 0; n < 4; ++n) {
             Tensor view;
             if (!layer.weights[n].is_valid()) continue;
             if (layer.versions[n] < 0 || !torch_.view(layer.weights[n], view) || !is_type(view) ||
-                !is_weight(view, columns[n]))
+                !is_weight(view, columns(layer, n)))
                 return false;
             versions[n] = torch_.version(layer.weights[n]);  // before the numbers are read: see kernels/packed.py
             addresses[n] = reinterpret_cast<Address>(data_of(view));
@@ -165,7 +184,12 @@ private:
         return true;
     }
 
-    // [G*H, columns] without gaps; a bias has no columns.
+    // Of a layer's n-th weight; a bias has none.
+    long columns(const Layer& layer, int n) const noexcept {
+        return n > 1 ? 0 : n == 1 || &layer != &layers_[0] ? hidden_ : inputs_;
+    }
+
+    // [G*H, columns] without gaps.
     bool is_weight(const Tensor& view, long columns) const noexcept {
         if (view.ndim != (columns == 0 ? 1 : 2) || view.shape[0] != rows_) return false;
         const bool rows_follow = view.strides[0] == std::max(columns, 1L) || rows_ == 1;
@@ -174,7 +198,7 @@ private:
     }
 
     struct Before {  // the states that a call is given; null for zeros
-        std::array<nb::handle, 2> tensors;
+        std::array<nb::object, 2> tensors;  // held: others may put something else into a list
         std::array<const void*, 2> data{};
     };
 
@@ -186,7 +210,7 @@ private:
     bool is_plain(nb::handle input, const Before& before) const {
         if (!are_the_same() || torch_.watched() || torch_.is_negated(input)) return false;
         return std::none_of(before.tensors.begin(), before.tensors.end(),
-                            [&](nb::handle tensor) { return tensor.is_valid() && torch_.is_negated(tensor); });
+                            [&](const nb::object& each) { return each.is_valid() && torch_.is_negated(each); });
     }
 
     // Whether the layer's parameters are the same tensors as ever.
@@ -216,7 +240,7 @@ private:
             const bool counted = layer.versions[n] >= 0;
             if ((counted && torch_.version(layer.weights[n]) != layer.versions[n]) ||
                 !torch_.view(layer.weights[n], view) || reinterpret_cast<Address>(data_of(view)) != addresses[n] ||
-                !is_type(view))
+                !is_type(view) || !is_weight(view, columns(layer, n)))
                 return false;
         }
         return layer.packed->matches(layer.addresses, steps >= layer.whole_from, threads);
@@ -231,7 +255,7 @@ private:
     // Whether Python's lock is kept: to let others run meanwhile and to come back takes 0.2 us, as much as a twentieth
     // of what so many products of each gate take.
     bool is_small(const Input& given) const noexcept {
-        return given.batch * given.time * hidden_ * (inputs_ + hidden_) <= 1 << 17;
+        return 1.0 * given.batch * given.time * hidden_ * (inputs_ + hidden_) <= 1 << 17;
     }
 
     static const void* data_of(const Tensor& view) noexcept {
@@ -263,13 +287,13 @@ private:
         if (state.is_none()) return true;
         auto& each = before.tensors;
         if (torch_.is_ordinary(state)) {
-            each[0] = state;
+            each[0] = nb::borrow(state);
             if (states_ != 1) return false;
         } else {
             if (!nb::isinstance<nb::tuple>(state) && !nb::isinstance<nb::list>(state)) return false;
             if (static_cast<long>(nb::len(state)) != states_) return false;
             for (long n = 0; n < states_; ++n) {
-                each[n] = PySequence_Fast_GET_ITEM(state.ptr(), n);
+                each[n] = nb::borrow(PySequence_Fast_GET_ITEM(state.ptr(), n));
                 if (!torch_.is_ordinary(each[n])) return false;
             }
         }
@@ -316,10 +340,17 @@ private:
 
     void run(int threads, const Input& given, void* output, const std::array<const void*, 2>& before,
              const std::array<void*, 2>& after, Axes axes, const Errand* errand) const {
-        const nb::object alive = layers_[0].object;  // others may pack it anew
+        // Others may pack the weights anew meanwhile, even while the lock is kept: where the errand makes Python collect
+        // garbage, they may run.
+        std::vector<nb::object> alive;
+        std::vector<const PackedWeights*> weights;
+        for (const auto& each : layers_) {
+            alive.push_back(each.object);
+            weights.push_back(each.packed);
+        }
         std::optional<nb::gil_scoped_release> others_may_run;
         if (!is_small(given)) others_may_run.emplace();
-        layers_[0].packed->visit([&]<typename T>(Packed<T>&) {
+        weights[0]->visit([&]<typename T>(Packed<T>&) {
             Stack<T> call{threads, given.batch, given.time, hidden_, {}, {}, {}, {}, {}, errand};
             call.input = {static_cast<const T*>(given.data), given.row, given.step};
             call.output = {static_cast<T*>(output), given.time * hidden_, hidden_};
@@ -330,8 +361,8 @@ private:
                 call.rate[n] = static_cast<T>(rate_[n]);
             }
             std::vector<const Packed<T>*> layers;
-            for (const auto& each : layers_)
-                each.packed->visit([&]<typename U>(Packed<U>& packed) {
+            for (const auto* each : weights)
+                each->visit([&]<typename U>(Packed<U>& packed) {
                     if constexpr (std::is_same_v<T, U>) layers.push_back(&packed);
                 });
             run_stack(layers, call);
@@ -351,7 +382,18 @@ private:
 }  // namespace
 
 void define_ready(nb::module_& m) {
-    nb::class_<Ready>(m, "Ready", "A layer that was looked at once, to be called again and again.")
+    static PyType_Slot slots[] = {
+        {Py_tp_traverse, reinterpret_cast<void*>(+[](PyObject* self, visitproc visit, void* arg) {
+             Py_VISIT(Py_TYPE(self));
+             return nb::inst_ready(self) ? nb::inst_ptr<Ready>(self)->traverse(visit, arg) : 0;
+         })},
+        {Py_tp_clear, reinterpret_cast<void*>(+[](PyObject* self) {
+             if (nb::inst_ready(self)) nb::inst_ptr<Ready>(self)->clear();
+             return 0;
+         })},
+        {0, nullptr}};
+    nb::class_<Ready>(m, "Ready", nb::type_slots(slots),
+                      "A layer that was looked at once, to be called again and again.")
         .def(nb::init<nb::dict, nb::list, nb::list, nb::callable, long, double, double>())
         .def(
             "forward",

@@ -108,9 +108,11 @@ bool Torch::view(nb::handle tensor, Tensor& to) const {
 void New::Free::operator()(Managed* managed) const noexcept { managed->free(managed); }
 
 New Torch::reserve(nb::dlpack::dtype type, std::span<const long> sizes) const {
-    long count = 1;
-    for (const long size : sizes) count *= size;
-    Block block = acquire(sizeof(Made) + static_cast<std::size_t>(count) * type.bits / 8);
+    long bytes = type.bits / 8;
+    for (const long size : sizes) {
+        if (__builtin_mul_overflow(bytes, size, &bytes)) throw std::bad_alloc();
+    }
+    Block block = acquire(sizeof(Made) + static_cast<std::size_t>(bytes));
     void* const data = block.data() + sizeof(Made);
     auto* const made = new (block.data()) Made{};
     made->block = std::move(block);
