@@ -111,14 +111,12 @@ def _downwards(
     """The gradients that are wanted, in the order of the node's sources; None for the others."""
     d_output, *d_after = incoming
     of_input, *of_states = wanted[:3]
-    found: list[list[Tensor | None]] = [[] for _ in packed]  # of two states and the weights
+    found: list[list[Tensor | None]] = [[None] * (2 + _WEIGHTS) for _ in packed]  # of two states and the weights
     for layer in reversed(range(len(packed))):
         first = 3 + layer * _WEIGHTS
         below = of_input if layer == 0 else any(of_states) or of_input or any(wanted[3:first])
         of_own = (below, *of_states, *wanted[first : first + _WEIGHTS])
         if not any(of_own):  # nor is anything of the layers below
-            found[: layer + 1] = [[None] * (2 + _WEIGHTS)] * (layer + 1)
-            d_output = None
             break
         own = _of_layer(scan, layer, scan.input if layer == 0 else outputs[layer - 1])
         d_own = (d_output, *(None if each is None else each[layer : layer + 1] for each in d_after))

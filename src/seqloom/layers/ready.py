@@ -27,7 +27,7 @@ __all__ = ["Ready", "ready"]
 def ready(layer: Recurrent) -> Ready | None:
     """The short way of a layer as it is now; None where there is none.
 
-    It gives None in its turn where a call is not plain: where an argument is not as the layer's are, weights have
+    It gives None in its turn where a call is not plain: where an argument is not as the layer's are, or weights have
     changed since. Where gradients are wanted it packs weights that have changed. Settings of the layer it does not see:
     with any of them it is to be made anew.
     """
