@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -162,12 +163,23 @@ def test_lstm_wants_two_states():
         (lambda: RNN(3, 9, nonlinearity="sigmoid"), "valid choices: relu, tanh"),
         (lambda: LSTM(3, 9, proj_size=2), "proj_size must be 0; given 2"),
         (lambda: GRU(3, 9, 2, 0.5), "bias must be True or False; given 0.5"),
+        (lambda: GRU(3, 9, batch_first="1"), "batch_first must be True or False; given '1'"),
+        (lambda: GRU(3, 9, bidirectional=None), "bidirectional must be True or False; given None"),
         (lambda: GRU(3, 9, zoneout=(0.1, 0.2)), "zoneout must be one rate, or one for each of h"),
     ],
 )
 def test_wrong_settings(make, message):
     with pytest.raises(SettingError, match=message):
         make()
+
+
+def test_truth_values_are_taken_as_torch_takes_them():
+    layer, peer = GRU(3, 9, bias=0, batch_first=np.True_, bidirectional=1), nn.GRU(3, 9, 1, False, True, 0, True)
+    assert (layer.bias, layer.batch_first, layer.bidirectional) == (False, True, True)
+    assert str(layer) == str(peer)
+    peer.load_state_dict(layer.state_dict())
+    x = torch.randn(5, 7, 3)
+    torch.testing.assert_close(layer(x), peer(x))
 
 
 def test_a_warning_points_at_the_caller():

@@ -13,6 +13,8 @@ import torch
 
 from seqloom import GRU, LSTM, RNN, kernels
 from seqloom.errors import ShapeError
+from seqloom.kernels.packed import packed_weights
+from seqloom.layers.ready import ready
 from seqloom.layers.recurrent import Recurrent
 
 COMPILED = ["elman", "gru", "lstm"]
@@ -276,3 +278,22 @@ def test_results_may_become_leaves_of_a_graph():
     with torch.enable_grad():
         output.square().sum().backward()
     torch.testing.assert_close(output.grad, 2 * output.detach())
+
+
+@pytest.mark.parametrize("odd", ["hidden", "inputs", "double"])
+def test_layers_that_do_not_fit_together_have_no_short_way(odd):
+    """Each is packed by itself; only the long way says what is wrong."""
+    layer = make("gru", num_layers=2)
+    sizes = {"hidden": (34, 34), "inputs": (32, 33), "double": (33, 33)}[odd]
+    dtype = torch.float64 if odd == "double" else torch.float32
+    for name, shape in {"weight_ih": sizes, "weight_hh": (sizes[1],), "bias_ih": (), "bias_hh": ()}.items():
+        shape = (3 * sizes[1], *shape[:1]) if shape else (3 * sizes[1],)
+        setattr(layer, f"{name}_l1", torch.nn.Parameter(torch.randn(shape, dtype=dtype)))
+    with torch.no_grad():
+        for one in layer._weights():
+            packed_weights("gru", "float32", one, 1)
+        looked = ready(layer)
+        assert looked is not None
+        assert looked.forward(torch.randn(7, 4, 5), None, True) is None
+        with pytest.raises((ShapeError, RuntimeError)):
+            layer(torch.randn(7, 4, 5))

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from seqloom import GRU, LSTM, RNN
+from seqloom.errors import ShapeError
 
 torch.set_num_threads(1)
 
@@ -186,3 +187,15 @@ def test_more_than_any_memory(gradients):
         layer(x)
         with pytest.raises((MemoryError, RuntimeError)):
             layer(x.expand(2**61, 1, 1))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize(("ending", "bidirectional"), [("_l1", False), ("_l0_reverse", True)])
+def test_layers_and_directions_of_different_types(ending, bidirectional, autocast):
+    layer = GRU(5, 33, num_layers=2, bidirectional=bidirectional)
+    for name, parameter in list(layer.named_parameters()):
+        if name.endswith(ending):
+            setattr(layer, name, torch.nn.Parameter(parameter.detach().double()))
+    message = r"weight_ih of layer \d(, reverse)? must be torch.float32 on cpu.* given torch.float64 on cpu"
+    with torch.autocast("cpu", enabled=autocast), pytest.raises(ShapeError, match=message):
+        layer(torch.randn(7, 4, 5))

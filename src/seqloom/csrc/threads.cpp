@@ -23,6 +23,8 @@ namespace {
 
 using Work = void (*)(void* context, int member, int members);
 
+constinit std::atomic<bool> forked{false};  // whether this is a child, of whose parent's threads one lives
+
 // --- torch's OpenMP runtime ------------------------------------------------------------------------------------------
 
 #if defined(__linux__)
@@ -74,13 +76,14 @@ int look_at(dl_phdr_info* library, std::size_t, void* context) noexcept {
 }
 
 // The runtime of torch, or null. As long as torch is not loaded it is looked for again when libraries have been added:
-// it may be imported later than this library.
+// it may be imported later than this library. But not in a child: the parent's other threads may have been in the search.
 const OpenMp* openmp() noexcept {
     static constinit std::atomic<bool> settled{false};
     static constinit std::optional<OpenMp> runtime;
     static constinit Search search{};
     static constinit SpinLock searching;
     if (!settled.load(std::memory_order_acquire)) {
+        if (forked.load(std::memory_order_relaxed)) return nullptr;
         const std::lock_guard lock(searching);
         if (!settled.load(std::memory_order_relaxed)) {
             dl_iterate_phdr(look_at, &search);
@@ -224,8 +227,6 @@ Pool* pool() noexcept {
 }
 
 // --- fork ------------------------------------------------------------------------------------------------------------
-
-constinit std::atomic<bool> forked{false};
 
 // In a child no thread lives but the one that forked. The pool is left as it lies, with its locks in whatever state
 // the parent's other threads had them; the child makes itself another one when it needs one.

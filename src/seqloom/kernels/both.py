@@ -42,7 +42,7 @@ def compiled_both(
         steps = input.shape[0] * input.shape[1]
         packed = packed_weights(KINDS[cell.name, cell.nonlinearity], chosen.precision, laid, steps)
         calls.append(Call(cell, packed, scan, False))
-        sources += *scan[:3], *laid
+        sources += *scan.sources, *laid
     if requires_grad(*sources):
         output, *after = cast(Sequence[Tensor], _Both.apply(calls, *sources))  # type: ignore[no-untyped-call]
     else:
@@ -56,7 +56,7 @@ def _forward(calls: Sequence[Call], stashes: Sequence[Tensor | None]) -> tuple[T
 
 
 _SOURCES = 7  # of a direction: the input, two states, four weights
-_READ = 5  # beside them: what stands in Given from lengths to marks
+_FIXED = 5  # of a direction: the other tensors
 
 
 class _Both(torch.autograd.Function):
@@ -67,9 +67,9 @@ class _Both(torch.autograd.Function):
         """``sources`` are all that gradients can be asked for, of one direction after the other."""
         stashes = [stash_memory(call.scan.input, call.packed.stash_size(*call.scan.sizes)) for call in calls]
         output, after = _forward(calls, stashes)
-        read = [each for call in calls for each in call.scan[3 : 3 + _READ]]
-        ctx.save_for_backward(output, *stashes, *sources, *read)
-        ctx.others = [(call.cell, call.packed, call.scan[3 + _READ :]) for call in calls]
+        fixed = [each for call in calls for each in call.scan.fixed]
+        ctx.save_for_backward(output, *stashes, *sources, *fixed)
+        ctx.others = [(call.cell, call.packed, call.scan.numbers) for call in calls]
         ctx.set_materialize_grads(False)
         return output, *after
 
@@ -79,8 +79,8 @@ class _Both(torch.autograd.Function):
         stashes, saved = saved[:2], saved[2:]
         calls, weights, wanted = [], [], []
         for n, (cell, packed, numbers) in enumerate(ctx.others):
-            sources, read = saved[n * _SOURCES :], saved[2 * _SOURCES + n * _READ :]
-            calls.append(Call(cell, packed, Given(*sources[:3], *read[:_READ], *numbers), False))
+            sources, fixed = saved[n * _SOURCES :], saved[2 * _SOURCES + n * _FIXED :]
+            calls.append(Call(cell, packed, Given(*sources[:3], *fixed[:_FIXED], *numbers), False))
             weights.append(Weights(*sources[3:_SOURCES]))
             wanted.append(ctx.needs_input_grad[1 + n * _SOURCES :][:_SOURCES])
         if needs_reference(incoming):

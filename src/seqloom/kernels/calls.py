@@ -48,6 +48,21 @@ class Given(NamedTuple):
     time_first: bool  # so are the axes of the output, of the states after each step, and of their gradients
 
     @property
+    def sources(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The tensors that gradients can be asked for."""
+        return self[:3]
+
+    @property
+    def fixed(self) -> tuple[Tensor | None, ...]:
+        """The other tensors."""
+        return self[3:8]
+
+    @property
+    def numbers(self) -> tuple[float, float, bool, bool]:
+        """What is no tensor."""
+        return self[8:]
+
+    @property
     def sizes(self) -> tuple[int, int]:
         """B and T."""
         first, second, _ = self.input.shape

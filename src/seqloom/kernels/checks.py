@@ -46,6 +46,10 @@ def check_stack(
     _check_state(cell, input, state, (len(weights), batch, hidden), "L*D B H", first)
     for index, one in enumerate(weights):
         _check_weights(cell, one, input.shape[2] if index < directions else directions * hidden, hidden)
+        if one.ih.dtype != first.ih.dtype or one.ih.device != first.ih.device:
+            wanted, given = (f"{each.dtype} on {each.device}" for each in (first.ih, one.ih))
+            name = f"weight_ih of layer {index // directions}" + ", reverse" * (index % directions)
+            raise ShapeError(f"{name} must be {wanted}, as that of layer 0 is; given {given}")
     return _as_input(state, input)
 
 

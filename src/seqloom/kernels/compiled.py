@@ -68,7 +68,7 @@ def differentiable(
 ) -> Sequence[Tensor]:
     """What ``calls.forward`` gives, with gradients."""
     call = Call(cell, packed, scan, all_steps)
-    return cast(Sequence[Tensor], _Scan.apply(call, *scan[:3], *weights))  # type: ignore[no-untyped-call]
+    return cast(Sequence[Tensor], _Scan.apply(call, *scan.sources, *weights))  # type: ignore[no-untyped-call]
 
 
 def requires_grad(*arrays: Tensor | None) -> bool:
@@ -116,16 +116,16 @@ class _Scan(torch.autograd.Function):
         cell, packed, scan, all_steps = call
         stash = stash_memory(scan.input, packed.stash_size(*scan.sizes))
         computed = forward(packed, scan, all_steps, stash)
-        ctx.save_for_backward(*sources, *scan[3:8], computed[0], stash)
-        ctx.others = cell, packed, scan[8:], all_steps
+        ctx.save_for_backward(*sources, *scan.fixed, computed[0], stash)
+        ctx.others = cell, packed, scan.numbers, all_steps
         ctx.set_materialize_grads(False)
         return tuple(computed)
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
-        input, h, c, ih, hh, bias_ih, bias_hh, *others, output, stash = ctx.saved_tensors
+        input, h, c, ih, hh, bias_ih, bias_hh, *fixed, output, stash = ctx.saved_tensors
         cell, packed, numbers, all_steps = ctx.others
-        scan, weights = Given(input, h, c, *others, *numbers), Weights(ih, hh, bias_ih, bias_hh)
+        scan, weights = Given(input, h, c, *fixed, *numbers), Weights(ih, hh, bias_ih, bias_hh)
         wanted = ctx.needs_input_grad[1:]
         if needs_reference(incoming):
             return None, *by_reference(Call(cell, packed, scan, all_steps), weights, incoming, wanted)
@@ -141,7 +141,7 @@ def by_reference(
     rates = (scan.rate_0, scan.rate_1)[: len(scan.state)]
     options = Options(scan.fresh, scan.mask, rates, marks, call.all_steps)
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        copies = copies_of((scan.input, scan.h, scan.c, *weights))
+        copies = copies_of((*scan.sources, *weights))
         input, h, c, *rest = cast(list[Tensor], copies)
         if scan.time_first:
             input = input.transpose(0, 1)

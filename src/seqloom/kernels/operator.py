@@ -70,7 +70,7 @@ class _Call(NamedTuple):
 
     def sources(self, wanted: list[bool]) -> list[Tensor]:
         """What gradients are wanted of."""
-        places = (*self.scan[:3], *self.weights)
+        places = (*self.scan.sources, *self.weights)
         return [each for each, want in zip(places, wanted, strict=True) if want and isinstance(each, Tensor)]
 
     def outputs(self, after: list[Tensor], keep: bool) -> list[Tensor]:

@@ -27,7 +27,7 @@ def differentiable_stack(
 ) -> Sequence[Tensor]:
     """What ``forward_stack`` gives, with gradients: those of the layers one by one, to the bit."""
     call, flat = _Call(cell, packed, scan), [each for one in weights for each in one]
-    return cast(Sequence[Tensor], _Stack.apply(call, *scan[:3], *flat))  # type: ignore[no-untyped-call]
+    return cast(Sequence[Tensor], _Stack.apply(call, *scan.sources, *flat))  # type: ignore[no-untyped-call]
 
 
 def forward_stack(packed: Sequence[Packed], scan: Given) -> list[Tensor]:
@@ -82,7 +82,7 @@ class _Stack(torch.autograd.Function):
         stashes = [stash_memory(scan.input, one.stash_size(*sizes)) for one in packed]
         outputs, after = _upwards(packed, scan, stashes)
         ctx.save_for_backward(*outputs, *stashes, *sources)
-        ctx.others = cell, packed, scan[3:]
+        ctx.others = cell, packed, (*scan.fixed, *scan.numbers)
         ctx.set_materialize_grads(False)
         return outputs[-1], *after
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 import torch
 
@@ -30,11 +30,15 @@ def whole(name: str, value: SupportsIndex) -> int:
     return number
 
 
-def flag(name: str, value: bool) -> bool:
-    """True or False, and no number that slipped one place along."""
-    if not isinstance(value, bool):
+def flag(name: str, value: SupportsFloat) -> bool:
+    """True or False, also as 1 and 0 or a truth value of NumPy's; but no number that slipped one place along."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except TypeError:
+        number = math.nan
+    if number not in (0, 1):
         raise SettingError(f"{name} must be True or False; given {value!r}", help="give the arguments by name")
-    return value
+    return bool(value)
 
 
 def rate(name: str, value: float) -> float:

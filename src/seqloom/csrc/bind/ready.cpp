@@ -8,26 +8,13 @@
 #include <vector>
 
 #include "../stack.hpp"
-#include "packed_weights.hpp"
+#include "ready_layer.hpp"
 #include "torch_tensors.hpp"
 
 namespace nb = nanobind;
 
 namespace seqloom::bind {
 namespace {
-
-// One layer and direction, and by what it is seen that its weights are as they were packed.
-struct Layer {
-    nb::object kept;    // what Python notes of it: Kept of kernels/packed.py
-    nb::object object;  // that holds `packed`
-    const PackedWeights* packed;
-    std::array<nb::handle, 4> weights;  // null for no bias
-    std::array<long, 4> versions;       // negative where torch does not count
-    WeightAddresses addresses;
-    long whole_from;  // beside so many steps of rows all weights are looked at
-};
-
-WeightAddresses weights_at(const std::array<Address, 4>& each) noexcept { return {each[0], each[1], each[2], each[3]}; }
 
 // What a call reads: `rows` and `steps` are the sizes, the strides count elements.
 struct Input {
@@ -51,21 +38,17 @@ public:
           rate_{rate_0, rate_1},
           weights_(weights),
           learn_(learn) {
-        for (std::size_t n = 0; n < nb::len(kept); ++n) layers_.push_back(layer(weights[n], kept[n]));
-        Tensor hh;
-        torch_.view(layers_[0].weights[1], hh);
-        type_ = hh.dtype;
-        rows_ = hh.shape[0];
-        hidden_ = hh.shape[1];
-        torch_.view(layers_[0].weights[0], hh);
-        inputs_ = hh.shape[1];
+        for (std::size_t n = 0; n < nb::len(kept); ++n) layers_.emplace_back(torch_, weights[n], kept[n]);
+        type_ = layers_[0].type();
+        hidden_ = layers_[0].hidden();
+        inputs_ = layers_[0].inputs();
+        if (!fit_together()) layers_.clear();
     }
 
     // For Python's collector of garbage: what refers to the layer again may be among what is held here.
     int traverse(visitproc visit, void* arg) const {
         for (const auto& layer : layers_) {
-            Py_VISIT(layer.kept.ptr());
-            Py_VISIT(layer.object.ptr());
+            if (const int answer = layer.traverse(visit, arg)) return answer;
         }
         Py_VISIT(parameters_.ptr());
         Py_VISIT(weights_.ptr());
@@ -83,7 +66,7 @@ public:
     // Output and state as the layer gives them; None where anything is not as it was, or out of the ordinary.
     nb::object call(nb::handle input, nb::handle state, Axes axes) {
         if (layers_.empty()) return nb::none();
-        for (const auto& layer : layers_) layer.packed->fetch_sample(layer.addresses);
+        for (const auto& layer : layers_) layer.fetch_sample();
         if (!torch_.is_ordinary(input)) return nb::none();
         if (torch_.wants_gradients()) return learn(input, state, axes);
         const std::optional<Input> given = input_of(input, axes);
@@ -119,27 +102,12 @@ public:
     }
 
 private:
-    static Layer layer(nb::handle weights, nb::handle kept) {
-        Layer made{nb::borrow(kept), {}, nullptr, {}, {}, {}, nb::cast<long>(kept.attr("whole_from"))};
-        for (int n = 0; n < 4; ++n) {
-            const nb::object weight = weights[n];
-            if (!weight.is_none()) made.weights[n] = weight;  // kept alive by `weights_`
-        }
-        look_up(made);
-        return made;
-    }
-
-    // What Python keeps of a layer's weights now: it may have packed them anew.
-    static void look_up(Layer& layer) {
-        const nb::object seen = layer.kept.attr("seen");
-        std::array<Address, 4> addresses{};
-        for (int n = 0; n < 4; ++n) {
-            layer.versions[n] = nb::cast<long>(seen[0][n]);
-            addresses[n] = nb::cast<Address>(seen[1][n]);
-        }
-        layer.addresses = weights_at(addresses);
-        layer.object = layer.kept.attr("packed");
-        layer.packed = nb::cast<const PackedWeights*>(layer.object);
+    // Whether each layer reads what the one below gives.
+    bool fit_together() const {
+        return std::all_of(layers_.begin(), layers_.end(), [&](const ReadyLayer& layer) {
+            return same_type(layer.type(), type_) && layer.hidden() == hidden_ &&
+                   (&layer == layers_.data() || layer.inputs() == hidden_);
+        });
     }
 
     // A call that gradients are wanted of: by way of Python, with weights that an optimizer's step may have changed,
@@ -153,51 +121,16 @@ private:
         const int threads = torch_.threads();
         nb::list packed;
         for (auto& layer : layers_) {
-            if (!as_packed(layer, steps, threads)) {
-                look_up(layer);
-                if (!as_packed(layer, steps, threads) && !pack_again(layer, threads)) return nb::none();
+            if (!layer.as_packed(steps, threads)) {
+                layer.look_up();
+                if (!layer.as_packed(steps, threads) && !layer.pack_again(threads)) return nb::none();
             }
-            packed.append(layer.object);
+            packed.append(layer.object());
         }
         return learn_(packed, input, state, weights_, axes == Axes::time_first);
     }
 
-    // Packs weights whose numbers alone may have changed; false where more has.
-    bool pack_again(Layer& layer, int threads) const {
-        std::array<long, 4> versions{};
-        std::array<Address, 4> addresses{};
-        for (int n = 0; n < 4; ++n) {
-            Tensor view;
-            if (!layer.weights[n].is_valid()) continue;
-            if (layer.versions[n] < 0 || !torch_.view(layer.weights[n], view) || !is_type(view) ||
-                !is_weight(view, columns(layer, n)))
-                return false;
-            versions[n] = torch_.version(layer.weights[n]);  // before the numbers are read: see kernels/packed.py
-            addresses[n] = reinterpret_cast<Address>(data_of(view));
-        }
-        const nb::object alive = layer.object;  // others may run meanwhile
-        const nb::object made = nb::cast(layer.packed->again(weights_at(addresses), threads));
-        const auto tuple = [](const auto& each) { return nb::make_tuple(each[0], each[1], each[2], each[3]); };
-        layer.kept.attr("packed") = made;
-        layer.kept.attr("seen") = nb::make_tuple(tuple(versions), tuple(addresses));
-        look_up(layer);
-        return true;
-    }
-
-    // Of a layer's n-th weight; a bias has none.
-    long columns(const Layer& layer, int n) const noexcept {
-        return n > 1 ? 0 : n == 1 || &layer != &layers_[0] ? hidden_ : inputs_;
-    }
-
-    // [G*H, columns] without gaps.
-    bool is_weight(const Tensor& view, long columns) const noexcept {
-        if (view.ndim != (columns == 0 ? 1 : 2) || view.shape[0] != rows_) return false;
-        const bool rows_follow = view.strides[0] == std::max(columns, 1L) || rows_ == 1;
-        return columns == 0 ? rows_follow
-                            : rows_follow && view.shape[1] == columns && (view.strides[1] == 1 || columns == 1);
-    }
-
-    struct Before {  // the states that a call is given; null for zeros
+    struct Before {                         // the states that a call is given; null for zeros
         std::array<nb::object, 2> tensors;  // held: others may put something else into a list
         std::array<const void*, 2> data{};
     };
@@ -224,32 +157,17 @@ private:
         while (place < 4 * layers_.size() && !weight(place).is_valid()) ++place;
         return place == 4 * layers_.size();
     }
-    nb::handle weight(std::size_t place) const noexcept { return layers_[place / 4].weights[place % 4]; }
+    nb::handle weight(std::size_t place) const noexcept { return layers_[place / 4].weight(place % 4); }
 
     // Whether all weights hold the numbers that were packed.
     bool as_packed(long steps, int threads) const {
         return std::all_of(layers_.begin(), layers_.end(),
-                           [&](const Layer& layer) { return as_packed(layer, steps, threads); });
+                           [&](const ReadyLayer& layer) { return layer.as_packed(steps, threads); });
     }
-    bool as_packed(const Layer& layer, long steps, int threads) const {
-        const std::array<Address, 4> addresses{layer.addresses.weight_ih, layer.addresses.weight_hh,
-                                               layer.addresses.bias_ih, layer.addresses.bias_hh};
-        for (int n = 0; n < 4; ++n) {
-            Tensor view;
-            if (!layer.weights[n].is_valid()) continue;
-            const bool counted = layer.versions[n] >= 0;
-            if ((counted && torch_.version(layer.weights[n]) != layer.versions[n]) ||
-                !torch_.view(layer.weights[n], view) || reinterpret_cast<Address>(data_of(view)) != addresses[n] ||
-                !is_type(view) || !is_weight(view, columns(layer, n)))
-                return false;
-        }
-        return layer.packed->matches(layer.addresses, steps >= layer.whole_from, threads);
-    }
-
     // Whether all weights of a layer are looked at, not a sample.
     bool looks_at_all(const Input& given) const noexcept {
         return std::any_of(layers_.begin(), layers_.end(),
-                           [&](const Layer& layer) { return given.batch * given.time >= layer.whole_from; });
+                           [&](const ReadyLayer& layer) { return layer.looks_at_all(given.batch * given.time); });
     }
 
     // Whether Python's lock is kept: to let others run meanwhile and to come back takes 0.2 us, as much as a twentieth
@@ -258,16 +176,9 @@ private:
         return 1.0 * given.batch * given.time * hidden_ * (inputs_ + hidden_) <= 1 << 17;
     }
 
-    static const void* data_of(const Tensor& view) noexcept {
-        return static_cast<const std::byte*>(view.data) + view.byte_offset;
-    }
-    bool is_type(const Tensor& view) const noexcept {
-        return view.dtype.code == type_.code && view.dtype.bits == type_.bits && view.dtype.lanes == 1;
-    }
-
     std::optional<Input> input_of(nb::handle input, Axes axes) const {
         Tensor view;
-        if (!torch_.view(input, view) || !is_type(view)) return std::nullopt;
+        if (!torch_.view(input, view) || !same_type(view.dtype, type_)) return std::nullopt;
         const bool one_row = axes == Axes::step && view.ndim == 1;
         const int last = view.ndim - 1;
         if (view.ndim != (one_row ? 1 : axes == Axes::step ? 2 : 3)) return std::nullopt;
@@ -299,7 +210,7 @@ private:
         }
         for (long n = 0; n < states_; ++n) {
             Tensor view;
-            if (!torch_.view(each[n], view) || !is_type(view) || !is_state(view, given)) return false;
+            if (!torch_.view(each[n], view) || !same_type(view.dtype, type_) || !is_state(view, given)) return false;
             before.data[n] = data_of(view);
             // Half of it lies where another thread wrote it.
             const long bytes = std::min<long>(given.batch * hidden_ * view.dtype.bits / 8, 4096);
@@ -340,13 +251,13 @@ private:
 
     void run(int threads, const Input& given, void* output, const std::array<const void*, 2>& before,
              const std::array<void*, 2>& after, Axes axes, const Errand* errand) const {
-        // Others may pack the weights anew meanwhile, even while the lock is kept: where the errand makes Python collect
-        // garbage, they may run.
+        // Others may pack the weights anew meanwhile, even while the lock is kept: where the errand makes Python
+        // collect garbage, they may run.
         std::vector<nb::object> alive;
         std::vector<const PackedWeights*> weights;
         for (const auto& each : layers_) {
-            alive.push_back(each.object);
-            weights.push_back(each.packed);
+            alive.push_back(each.object());
+            weights.push_back(each.packed());
         }
         std::optional<nb::gil_scoped_release> others_may_run;
         if (!is_small(given)) others_may_run.emplace();
@@ -371,8 +282,8 @@ private:
 
     const Torch& torch_;
     nb::dict parameters_;
-    std::vector<Layer> layers_;
-    long states_, rows_ = 0, hidden_ = 0, inputs_ = 0;  // rows of a layer's weights
+    std::vector<ReadyLayer> layers_;
+    long states_, hidden_ = 0, inputs_ = 0;
     std::array<double, 2> rate_;
     nb::dlpack::dtype type_{};
     nb::list weights_;
@@ -402,9 +313,8 @@ void define_ready(nb::module_& m) {
             },
             nb::arg(), nb::arg().none(), nb::arg())
         .def(
-            "step",
-            [](Ready& self, nb::handle x, nb::handle state) { return self.call(x, state, Axes::step); }, nb::arg(),
-            nb::arg().none())
+            "step", [](Ready& self, nb::handle x, nb::handle state) { return self.call(x, state, Axes::step); },
+            nb::arg(), nb::arg().none())
         // A copy of it, and what comes out of a pickle, is None: it belongs to the tensors that it was made of.
         .def("__reduce__", [](nb::handle) {
             return nb::make_tuple(nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(Py_None))), nb::make_tuple());

@@ -5,6 +5,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -16,6 +17,14 @@ namespace nb = nanobind;
 
 using Tensor =
     nb::dlpack::dltensor;  // shape and strides are torch's own; they live as long as the tensor stays as it is
+
+inline const void* data_of(const Tensor& view) noexcept {
+    return static_cast<const std::byte*>(view.data) + view.byte_offset;
+}
+
+inline bool same_type(const nb::dlpack::dtype& a, const nb::dlpack::dtype& b) noexcept {
+    return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;
+}
 
 struct Managed;  // DLPack's tensor with the one who frees it
 
