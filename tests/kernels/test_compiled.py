@@ -296,7 +296,7 @@ def test_many_gradients_at_once():
     assert_close(torch.autograd.functional.jacobian(run, arguments, vectorize=True), slow)
 
 
-@pytest.mark.parametrize("place", ["output", "input", "weight_hh"])
+@pytest.mark.parametrize("place", ["input", "weight_hh"])
 def test_what_backward_reads_must_not_change(place):
     """As with torch's own layers: an error, not a wrong gradient."""
     problem = make("gru")
@@ -304,7 +304,7 @@ def test_what_backward_reads_must_not_change(place):
     problem.input = input
     output, _ = problem.run()
     with torch.no_grad():
-        {"output": output, "input": input, "weight_hh": problem.weights.hh}[place].mul_(2)
+        {"input": input, "weight_hh": problem.weights.hh}[place].mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         output.sum().backward()
 

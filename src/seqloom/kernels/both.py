@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from seqloom.kernels.calls import Given, backward_both, by_direction, forward_both, given, stash_memory
-from seqloom.kernels.compiled import Call, by_reference, contiguous_weights, needs_reference, requires_grad
+from seqloom.kernels.compiled import (
+    Call,
+    by_reference,
+    contiguous_weights,
+    needs_reference,
+    requires_grad,
+    saved_tensors,
+)
 from seqloom.kernels.interface import Options, Recurrence, State, Weights
 from seqloom.kernels.packed import KINDS, packed_weights
 
@@ -75,7 +82,7 @@ class _Both(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
-        output, *saved = ctx.saved_tensors
+        output, *saved = saved_tensors(ctx, output=0)
         stashes, saved = saved[:2], saved[2:]
         calls, weights, wanted = [], [], []
         for n, (cell, packed, numbers) in enumerate(ctx.others):
@@ -87,6 +94,8 @@ class _Both(torch.autograd.Function):
             each = zip(calls, weights, by_direction(incoming), wanted, strict=True)
             return None, *(found for arguments in each for found in by_reference(*arguments))
         packed, scans = [call.packed for call in calls], [call.scan for call in calls]
+        if output is None:
+            output = _forward(calls, [None, None])[0]
         first, second = backward_both(packed, scans, weights, output, stashes, incoming, wanted)
         if first[0] is not None and second[0] is not None:
             first[0] += second[0]  # both read the one input; nobody else has seen either sum yet

@@ -25,6 +25,7 @@ __all__ = [
     "gradients_again",
     "needs_reference",
     "requires_grad",
+    "saved_tensors",
     "transformed",
 ]
 
@@ -91,6 +92,21 @@ def transformed() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
+def saved_tensors(ctx: Any, output: int) -> tuple[Any, ...]:
+    """What was saved for backward; None in the place of the output where it has been changed in place since.
+
+    Torch's RNN and GRU keep a copy of theirs. Here it is rather computed again, in the rare case.
+    """
+    try:
+        return cast(tuple[Any, ...], ctx.saved_tensors)
+    except RuntimeError:
+        if not hasattr(torch._C._autograd.SavedTensor, "unpack"):  # an older torch
+            raise
+    saved = ctx._raw_saved_tensors
+    output %= len(saved)
+    return tuple(None if n == output else each.unpack() for n, each in enumerate(saved))
+
+
 def needs_reference(incoming: tuple[Tensor | None, ...]) -> bool:
     """Whether gradients are to be differentiated again, or come many at once, as in a vectorised Jacobian."""
     if torch.is_grad_enabled() or transformed():
@@ -123,12 +139,14 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
-        input, h, c, ih, hh, bias_ih, bias_hh, *fixed, output, stash = ctx.saved_tensors
+        input, h, c, ih, hh, bias_ih, bias_hh, *fixed, output, stash = saved_tensors(ctx, output=-2)
         cell, packed, numbers, all_steps = ctx.others
         scan, weights = Given(input, h, c, *fixed, *numbers), Weights(ih, hh, bias_ih, bias_hh)
         wanted = ctx.needs_input_grad[1:]
         if needs_reference(incoming):
             return None, *by_reference(Call(cell, packed, scan, all_steps), weights, incoming, wanted)
+        if output is None:
+            output = forward(packed, scan, all_steps, None)[0]
         return None, *backward(packed, scan, weights, output, stash, incoming, wanted)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqloom._native import Packed
 from seqloom.kernels.calls import Given, backward, forward, stash_memory
-from seqloom.kernels.compiled import copies_of, gradients_again, needs_reference
+from seqloom.kernels.compiled import copies_of, gradients_again, needs_reference, saved_tensors
 from seqloom.kernels.interface import Recurrence, State, Weights
 from seqloom.kernels.reference import reference
 
@@ -89,13 +89,16 @@ class _Stack(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
         cell, packed, others = ctx.others
-        layers, saved = len(packed), ctx.saved_tensors
+        layers = len(packed)
+        saved = saved_tensors(ctx, output=layers - 1)
         outputs, stashes, sources = saved[:layers], saved[layers : 2 * layers], saved[2 * layers :]
         scan, flat = Given(*sources[:3], *others), sources[3:]
         weights = [Weights(*flat[first : first + _WEIGHTS]) for first in range(0, len(flat), _WEIGHTS)]
         wanted = ctx.needs_input_grad[1:]
         if needs_reference(incoming):
             return None, *_by_reference(_Call(cell, packed, scan), sources, incoming, wanted)
+        if outputs[-1] is None:
+            outputs = tuple(_upwards(packed, scan, [None] * layers)[0])
         return None, *_downwards(packed, scan, weights, outputs, stashes, incoming, wanted)
 
 
