@@ -171,6 +171,32 @@ def test_tensors_without_memory(gradients, layers):
         layer(x, h)
 
 
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("way", [{}, {"num_layers": 2}, {"bidirectional": True}], ids=str)
+def test_parts_of_zeros_that_have_no_memory(way, gradients):
+    """Each is said to lie where it begins behind the first of them."""
+    zero, layer = torch._efficientzerotensor, GRU(3, 5, **way)
+    x, h = torch.randn(4, 2, 3), torch.randn(2 if way else 1, 2, 5)
+    with torch.set_grad_enabled(gradients):
+        for _ in range(2):
+            layer(x, h)
+        found, wanted = layer(zero((6, 2, 3))[2:], h), layer(torch.zeros(4, 2, 3), h)
+        torch.testing.assert_close(found, wanted)
+        found, wanted = layer(x, zero((5, 2, 5))[-len(h) :]), layer(x)
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("way", [{}, {"num_layers": 2}, {"bidirectional": True}], ids=str)
+def test_gradients_of_zeros_that_have_no_memory(way):
+    zero, layer, x = torch._efficientzerotensor, GRU(3, 5, **way), torch.randn(4, 2, 3, requires_grad=True)
+    output, last = layer(x)
+    d_output, d_last = torch.randn(output.shape), torch.randn(last.shape)
+    for pair in ((d_output, zero(last.shape)), (zero(output.shape), d_last), (zero((9, *output.shape))[4], d_last)):
+        plain = [torch.zeros(each.shape) if each._is_zerotensor() else each for each in pair]
+        found = torch.autograd.grad((output, last), x, pair, retain_graph=True)
+        torch.testing.assert_close(found, torch.autograd.grad((output, last), x, plain, retain_graph=True))
+
+
 def test_weights_whose_memory_is_gone_before_backward():
     layer, x = LSTM(3, 5), torch.randn(4, 2, 3, requires_grad=True)
     output, _ = layer(x)

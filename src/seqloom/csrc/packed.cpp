@@ -157,16 +157,18 @@ template <typename T>
 void Packed<T>::backward(const Weights<T>& weights, const Backward<T>& call) {
     if (has_backward_.load(std::memory_order_acquire) || pack_backward(weights, call))
         return kernels_.backward(sizes_, backward_.data(), call);
-    // The numbers have changed since forward, behind torch's counter: as torch does, this call reads what is there now.
+    // Numbers may have changed since forward, behind torch's counter: as torch does, this call reads what is there now.
     const Block now = acquire(kernels_.backward_bytes(sizes_));
     kernels_.pack_backward(sizes_, weights, call.threads, now.data());
     kernels_.backward(sizes_, now.data(), call);
 }
 
-// Whether there is now what backward reads, and of the numbers that forward read.
+// Whether there is now what backward reads, and of the numbers that forward read. False too while another thread packs
+// it: a forked child would wait for ever for one that it does not have.
 template <typename T>
 bool Packed<T>::pack_backward(const Weights<T>& weights, const Backward<T>& call) {
-    const std::lock_guard one_at_a_time(backward_packing_);
+    const std::unique_lock one_at_a_time(backward_packing_, std::try_to_lock);
+    if (!one_at_a_time) return false;
     if (has_backward_.load(std::memory_order_relaxed)) return true;
     const bool whole = call.batch * call.time >= whole_from();
     const Weights<T> matrices{weights.input, weights.hidden, nullptr, nullptr};

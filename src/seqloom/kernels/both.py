@@ -15,7 +15,8 @@ from seqloom.kernels.compiled import (
     contiguous_weights,
     needs_reference,
     requires_grad,
-    saved_tensors,
+    save,
+    saved,
 )
 from seqloom.kernels.interface import Options, Recurrence, State, Weights
 from seqloom.kernels.packed import KINDS, packed_weights
@@ -75,18 +76,18 @@ class _Both(torch.autograd.Function):
         stashes = [stash_memory(call.scan.input, call.packed.stash_size(*call.scan.sizes)) for call in calls]
         output, after = _forward(calls, stashes)
         fixed = [each for call in calls for each in call.scan.fixed]
-        ctx.save_for_backward(output, *stashes, *sources, *fixed)
+        save(ctx, output, *stashes, *sources, *fixed)
         ctx.others = [(call.cell, call.packed, call.scan.numbers) for call in calls]
         ctx.set_materialize_grads(False)
         return output, *after
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
-        output, *saved = saved_tensors(ctx, output=0)
-        stashes, saved = saved[:2], saved[2:]
+        output, *rest = saved(ctx, output=0)
+        stashes, rest = rest[:2], rest[2:]
         calls, weights, wanted = [], [], []
         for n, (cell, packed, numbers) in enumerate(ctx.others):
-            sources, fixed = saved[n * _SOURCES :], saved[2 * _SOURCES + n * _FIXED :]
+            sources, fixed = rest[n * _SOURCES :], rest[2 * _SOURCES + n * _FIXED :]
             calls.append(Call(cell, packed, Given(*sources[:3], *fixed[:_FIXED], *numbers), False))
             weights.append(Weights(*sources[3:_SOURCES]))
             wanted.append(ctx.needs_input_grad[1 + n * _SOURCES :][:_SOURCES])

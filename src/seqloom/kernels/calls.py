@@ -284,12 +284,17 @@ def contiguous(array: Tensor) -> Tensor:
 
 
 def _address(array: Tensor | None) -> int:
-    return 0 if array is None else array.data_ptr()
+    if array is None:
+        return 0
+    address = array.data_ptr()
+    if address == 0 and array.numel() > 0:  # 0 would mean that there is none
+        raise RuntimeError("a tensor that is to be read has no memory: its storage has the size 0")
+    return address
 
 
 def _side_by_side(d_output: Tensor | None) -> tuple[Tensor | None, int, int]:
     """The gradient of the output with its features side by side, and its strides; often it is one number, repeated."""
-    if d_output is None:
+    if d_output is None or d_output._is_zerotensor():
         return None, 0, 0
     first, second, feature = d_output.stride()
     if (feature != 1 and d_output.shape[2] > 1) or d_output.is_neg():
@@ -315,7 +320,12 @@ def _settled(array: Tensor) -> Tensor: ...
 @overload
 def _settled(array: None) -> None: ...
 def _settled(array: Tensor | None) -> Tensor | None:
-    """The same numbers as they stand in memory: torch may keep a minus sign, or another order, in mind."""
-    if array is None or (array.is_contiguous() and not array.is_neg()):
+    """The same numbers as they stand in memory: torch may keep a minus sign, or another order, in mind.
+
+    None for zeros that it knows to be nothing else: they have no memory.
+    """
+    if array is None or array._is_zerotensor():
+        return None
+    if array.is_contiguous() and not array.is_neg():
         return array
     return array.resolve_neg().contiguous()

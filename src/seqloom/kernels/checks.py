@@ -11,7 +11,15 @@ from seqloom.errors import SettingError, ShapeError
 from seqloom.kernels.interface import PLAIN, Lengths, Options, Recurrence, State, Weights
 from seqloom.shapes import check
 
-__all__ = ["check_lengths", "check_options", "check_scan", "check_stack", "check_values", "mixed_precision"]
+__all__ = [
+    "check_lengths",
+    "check_options",
+    "check_scan",
+    "check_stack",
+    "check_values",
+    "has_memory",
+    "mixed_precision",
+]
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -19,6 +27,15 @@ PRECISIONS = ("float32", "bfloat16")
 def mixed_precision(device: torch.device) -> bool:
     """Whether torch.autocast acts on this device."""
     return torch._C._is_any_autocast_enabled() and torch.is_autocast_enabled(device.type)
+
+
+def has_memory(array: Tensor) -> bool:
+    """Whether its numbers are anywhere: torch can take the memory of a storage away, and zeros it knows have none.
+
+    A part of such a tensor is said to lie as far from nowhere as it begins behind the first number.
+    """
+    address = array.data_ptr()
+    return address > 1 << 32 or array.numel() == 0 or (address != 0 and array.untyped_storage().nbytes() > 0)
 
 
 def check_scan(cell: Recurrence, input: Tensor, state: Sequence[Tensor], weights: Weights) -> State:

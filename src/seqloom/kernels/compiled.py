@@ -25,7 +25,8 @@ __all__ = [
     "gradients_again",
     "needs_reference",
     "requires_grad",
-    "saved_tensors",
+    "save",
+    "saved",
     "transformed",
 ]
 
@@ -92,19 +93,41 @@ def transformed() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
-def saved_tensors(ctx: Any, output: int) -> tuple[Any, ...]:
-    """What was saved for backward; None in the place of the output where it has been changed in place since.
+def save(ctx: Any, *tensors: Tensor | None) -> None:
+    """Keeps tensors for backward, and notes how they lie."""
+    ctx.save_for_backward(*tensors)
+    ctx.noted = [None if each is None else (each.shape, each.dtype, each.stride()) for each in tensors]
+
+
+def saved(ctx: Any, output: int) -> list[Any]:
+    """What was saved, as it lay; None in the place of the output where it has been changed in place since.
 
     Torch's RNN and GRU keep a copy of theirs. Here it is rather computed again, in the rare case.
+
+    Raises:
+        RuntimeError: something else has been changed. Of ``x.data = y`` torch knows nothing; here memory is read.
     """
+    found = list(_unpacked(ctx, output))
+    for n, (each, noted) in enumerate(zip(found, ctx.noted, strict=True)):
+        if each is None or (each.shape, each.dtype, each.stride()) == noted:
+            continue
+        if (each.shape, each.dtype) != noted[:2]:
+            now, then = f"{each.dtype} {list(each.shape)}", f"{noted[1]} {list(noted[0])}"
+            raise RuntimeError(f"a tensor that backward reads is {now} now; it was {then} in forward")
+        found[n] = each.contiguous()  # as hooks of saved tensors may give it back
+    return found
+
+
+def _unpacked(ctx: Any, output: int) -> tuple[Any, ...]:
     try:
         return cast(tuple[Any, ...], ctx.saved_tensors)
-    except RuntimeError:
-        if not hasattr(torch._C._autograd.SavedTensor, "unpack"):  # an older torch
+    except RuntimeError as error:
+        changed = "modified by an inplace operation" in str(error)
+        if not changed or not hasattr(torch._C._autograd.SavedTensor, "unpack"):  # an older torch has not
             raise
-    saved = ctx._raw_saved_tensors
-    output %= len(saved)
-    return tuple(None if n == output else each.unpack() for n, each in enumerate(saved))
+    raw = ctx._raw_saved_tensors
+    output %= len(raw)
+    return tuple(None if n == output else each.unpack() for n, each in enumerate(raw))
 
 
 def needs_reference(incoming: tuple[Tensor | None, ...]) -> bool:
@@ -132,14 +155,14 @@ class _Scan(torch.autograd.Function):
         cell, packed, scan, all_steps = call
         stash = stash_memory(scan.input, packed.stash_size(*scan.sizes))
         computed = forward(packed, scan, all_steps, stash)
-        ctx.save_for_backward(*sources, *scan.fixed, computed[0], stash)
+        save(ctx, *sources, *scan.fixed, computed[0], stash)
         ctx.others = cell, packed, scan.numbers, all_steps
         ctx.set_materialize_grads(False)
         return tuple(computed)
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
-        input, h, c, ih, hh, bias_ih, bias_hh, *fixed, output, stash = saved_tensors(ctx, output=-2)
+        input, h, c, ih, hh, bias_ih, bias_hh, *fixed, output, stash = saved(ctx, output=-2)
         cell, packed, numbers, all_steps = ctx.others
         scan, weights = Given(input, h, c, *fixed, *numbers), Weights(ih, hh, bias_ih, bias_hh)
         wanted = ctx.needs_input_grad[1:]
@@ -187,7 +210,7 @@ def gradients_again(
     """The gradients that are wanted of the sources, by torch, which computed; ``again``: with a graph of their own."""
     pairs = [(each, d_each) for each, d_each in zip(computed, incoming, strict=True) if d_each is not None]
     leaves = [each for each, want in zip(sources, wanted, strict=True) if want and each is not None]
-    if not pairs:
+    if not pairs or not leaves:
         return [None for _ in wanted]
     outputs, d_outputs = zip(*pairs, strict=True)
     gradients = iter(torch.autograd.grad(outputs, leaves, d_outputs, create_graph=again, allow_unused=True))

@@ -78,6 +78,14 @@ class _Call(NamedTuple):
         output, *steps = (sequence(self.scan.input, self.weights.hh.shape[1]) for _ in range(1 + self.all_steps))
         return [output, *after, *steps, *([self.stash()] if keep else [])]
 
+    def check(self, output: Tensor, stash: Tensor | None) -> None:
+        """Raises a RuntimeError where what backward reads does not fit together: ``x.data = y`` torch does not see."""
+        input, (ih, hh, *_), hidden = self.scan.input, self.weights, output.shape[2]
+        fit = input.shape[:2] == output.shape[:2] and (ih.shape[1], hh.shape[1]) == (input.shape[2], hidden)
+        fit = fit and ih.shape[0] == hh.shape[0] and all(each.dtype == output.dtype for each in (input, ih, hh))
+        if not fit or (stash is not None and stash.numel() != self.stash().numel()):
+            raise RuntimeError("a tensor that backward reads has another shape or type than in forward")
+
     def stash(self) -> Tensor:
         input, hidden = self.scan.input, int(self.weights.hh.shape[1])
         return stash_memory(input, self.steps * stash_size(self.kind, self.precision, input.dtype, hidden))
@@ -115,6 +123,7 @@ def _scan_backward(*arguments: Any) -> list[Tensor]:
         zeros = [torch.zeros_like(each) for each in call.sources(wanted)]
         places = [place for place, want in enumerate(wanted) if want]
         return [zero if states.get(n) is None else states[n].clone() for n, zero in zip(places, zeros, strict=True)]
+    call.check(output, stash)
     packed = packed_weights(call.kind, call.precision, call.weights, call.steps)
     if stash is None:
         stash = call.stash()

@@ -13,6 +13,7 @@ from torch import Tensor
 from seqloom import _native
 from seqloom._native import Packed
 from seqloom.errors import SettingError, ShapeError
+from seqloom.kernels.checks import has_memory
 from seqloom.kernels.interface import Weights
 
 __all__ = ["KINDS", "Kept", "forget", "isa", "kept_weights", "packed_weights", "stash_size"]
@@ -60,7 +61,11 @@ class Kept:
         """Whether weights at the same place are so still, whatever their numbers."""
         for each, shape in zip(weights, self.shapes, strict=True):
             if each is not None and not (
-                each.shape == shape and each.dtype is self.dtype and each.is_cpu and each.is_contiguous()
+                each.shape == shape
+                and each.dtype is self.dtype
+                and each.is_cpu
+                and each.is_contiguous()
+                and not each.is_neg()
             ):
                 return False
         return True
@@ -139,6 +144,8 @@ def _pack(kind: str, precision: str, weights: Weights) -> Packed:
     biases = (0, 0) if bias_ih is None or bias_hh is None else (bias_ih.data_ptr(), bias_hh.data_ptr())
     exact = _precision(precision, ih.dtype)
     addresses = (ih.data_ptr(), hh.data_ptr(), *biases)
+    if not all(each is None or has_memory(each) for each in weights):
+        raise RuntimeError("weights that are to be packed have no memory: their storage has the size 0")
     return Packed(kind, isa(), exact, ih.shape[1], hh.shape[1], *addresses, torch.get_num_threads())
 
 

@@ -16,6 +16,7 @@ from seqloom.kernels.checks import (
     check_resets,
     check_scan,
     check_stack,
+    has_memory,
     mixed_precision,
 )
 from seqloom.kernels.compiled import compiled_scan, transformed
@@ -25,6 +26,7 @@ from seqloom.kernels.operator import operator_scan
 from seqloom.kernels.packed import KINDS
 from seqloom.kernels.reference import reference
 from seqloom.kernels.short import short
+from seqloom.kernels.stacked import compiled_stack
 
 __all__ = ["route", "scan", "stack"]
 
@@ -155,11 +157,18 @@ def _compiled_takes(cell: Recurrence, input: Tensor, others: tuple[Tensor | None
 def _in_memory(array: Tensor | None) -> bool:
     """Whether the numbers are what lies in memory: no subclass, which may stand for others, and no minus in mind.
 
-    Zeros that are known to be nothing else have no memory, nor has what torch has taken it from.
+    Nor zeros that are known to be nothing else, and so have no memory.
+
+    Raises:
+        RuntimeError: torch has taken the memory away.
     """
     if array is None:
         return True
-    return type(array) in _ORDINARY and not array.is_neg() and (array.data_ptr() != 0 or array.numel() == 0)
+    if type(array) not in _ORDINARY or array.is_neg() or array._is_zerotensor():
+        return False
+    if array.is_cpu and not has_memory(array):
+        raise RuntimeError("a tensor that is to be read has no memory: its storage has the size 0")
+    return True
 
 
 _COMPILED_TYPES = (torch.float32, torch.float64)
@@ -184,6 +193,9 @@ def _layers(
             return compiled_scan(cell, input, state, weights[0], lengths, False, options[0], time_first)
         if way is torch_scan and lengths is None:
             return torch_stack(cell, input, state, weights, directions, dropout, time_first)
+        plain = directions == 1 and dropout == 0 and lengths is None and _alike(options)
+        if way is compiled_scan and plain and all(route(cell, input, state, one) is way for one in weights[1:]):
+            return compiled_stack(cell, input, state, weights, options[0].precision, time_first)
     last: list[State] = []
     steps: list[State] = []
     for layer in range(0, len(weights), directions):
@@ -198,6 +210,11 @@ def _layers(
     if not steps:
         return input, over_layers
     return input, over_layers, tuple(torch.stack(parts) for parts in zip(*steps, strict=True))
+
+
+def _alike(options: Sequence[Options]) -> bool:
+    """Whether nothing but a precision is asked for, and of all layers the same."""
+    return not any(each.beyond_torch or each.precision != options[0].precision for each in options)
 
 
 def _layer(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from seqloom._native import Packed
 from seqloom.kernels.calls import Given, forward
+from seqloom.kernels.checks import has_memory
 from seqloom.kernels.compiled import differentiable, requires_grad, transformed
 from seqloom.kernels.interface import PLAIN, Options, Recurrence, State, Weights
 from seqloom.kernels.packed import KINDS, kept_weights
@@ -106,6 +107,6 @@ def plain(
 
 def _fits(array: Tensor, dtype: torch.dtype) -> bool:
     """Whether it is a tensor of this type, in memory as it seems."""
-    if type(array) is not Tensor or array.dtype is not dtype or not array.is_cpu or array.is_neg():
+    if type(array) is not Tensor or array.dtype is not dtype or not array.is_cpu:
         return False
-    return array.data_ptr() != 0
+    return not (array.is_neg() or array._is_zerotensor()) and has_memory(array)

@@ -12,14 +12,45 @@ import torch
 from torch import Tensor
 
 from seqloom._native import Packed
-from seqloom.kernels.calls import Given, backward, forward, stash_memory
-from seqloom.kernels.compiled import copies_of, gradients_again, needs_reference, saved_tensors
-from seqloom.kernels.interface import Recurrence, State, Weights
+from seqloom.kernels.calls import Given, backward, forward, given, stash_memory
+from seqloom.kernels.compiled import (
+    contiguous_weights,
+    copies_of,
+    gradients_again,
+    needs_reference,
+    requires_grad,
+    save,
+    saved,
+)
+from seqloom.kernels.interface import PLAIN, Recurrence, State, Weights
+from seqloom.kernels.packed import KINDS, packed_weights
 from seqloom.kernels.reference import reference
 
-__all__ = ["differentiable_stack", "forward_stack"]
+__all__ = ["compiled_stack", "differentiable_stack", "forward_stack"]
 
 _WEIGHTS = 4  # of a layer
+
+
+def compiled_stack(
+    cell: Recurrence,
+    input: Tensor,
+    state: State,
+    weights: Sequence[Weights],
+    precision: str,
+    time_first: bool = False,
+) -> tuple[Tensor, State]:
+    """Plain layers in one direction: ``compiled_scan`` of each, to the bit, with states of [L, B, H].
+
+    The graph of the very first call is thus that of all others, as who computes it again for backward relies on.
+    """
+    scan = given(input, state, None, False, PLAIN, time_first)
+    laid, steps = [contiguous_weights(one) for one in weights], input.shape[0] * input.shape[1]
+    packed = [packed_weights(KINDS[cell.name, cell.nonlinearity], precision, one, steps) for one in laid]
+    if requires_grad(*scan.sources, *(each for one in laid for each in one)):
+        output, *after = differentiable_stack(cell, packed, scan, laid)
+    else:
+        output, *after = forward_stack(packed, scan)
+    return output, tuple(after)
 
 
 def differentiable_stack(
@@ -81,7 +112,7 @@ class _Stack(torch.autograd.Function):
         sizes = scan.sizes
         stashes = [stash_memory(scan.input, one.stash_size(*sizes)) for one in packed]
         outputs, after = _upwards(packed, scan, stashes)
-        ctx.save_for_backward(*outputs, *stashes, *sources)
+        save(ctx, *outputs, *stashes, *sources)
         ctx.others = cell, packed, (*scan.fixed, *scan.numbers)
         ctx.set_materialize_grads(False)
         return outputs[-1], *after
@@ -90,15 +121,15 @@ class _Stack(torch.autograd.Function):
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
         cell, packed, others = ctx.others
         layers = len(packed)
-        saved = saved_tensors(ctx, output=layers - 1)
-        outputs, stashes, sources = saved[:layers], saved[layers : 2 * layers], saved[2 * layers :]
+        found = saved(ctx, output=layers - 1)
+        outputs, stashes, sources = found[:layers], found[layers : 2 * layers], found[2 * layers :]
         scan, flat = Given(*sources[:3], *others), sources[3:]
         weights = [Weights(*flat[first : first + _WEIGHTS]) for first in range(0, len(flat), _WEIGHTS)]
         wanted = ctx.needs_input_grad[1:]
         if needs_reference(incoming):
             return None, *_by_reference(_Call(cell, packed, scan), sources, incoming, wanted)
         if outputs[-1] is None:
-            outputs = tuple(_upwards(packed, scan, [None] * layers)[0])
+            outputs = _upwards(packed, scan, [None] * layers)[0]
         return None, *_downwards(packed, scan, weights, outputs, stashes, incoming, wanted)
 
 

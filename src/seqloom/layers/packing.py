@@ -7,10 +7,13 @@ order, the valid steps are thus the packed data in the same order, and all there
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+
+from seqloom.errors import ShapeError
 
 __all__ = ["Layout", "pack", "unpack"]
 
@@ -26,10 +29,13 @@ class Layout(NamedTuple):
     @staticmethod
     def of(batch_sizes: Tensor, device: torch.device) -> Layout:
         """From how many rows have a first, a second, ... step, [T]."""
-        time, batch = len(batch_sizes), int(batch_sizes[0])
-        if int(batch_sizes[-1]) == batch:
+        sizes = batch_sizes.tolist()
+        time, batch = len(sizes), sizes[0]
+        if any(later > size for size, later in pairwise(sizes)):
+            raise ShapeError(f"batch_sizes of a PackedSequence must not grow from step to step; given {sizes}")
+        if sizes[-1] == batch:
             return Layout(time, batch, None, None)
-        valid = torch.arange(batch) < batch_sizes.unsqueeze(1)  # [T, B]
+        valid = torch.arange(batch, device=batch_sizes.device) < batch_sizes.unsqueeze(1)  # [T, B]
         return Layout(time, batch, valid.sum(0).to(device), valid.flatten().nonzero().squeeze(1).to(device))
 
 

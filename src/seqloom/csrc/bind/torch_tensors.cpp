@@ -64,7 +64,7 @@ struct alignas(64) Made {
     }
 };
 
-bool truth(const nb::object& function) { return function().is(nb::handle(Py_True)); }
+bool is_true(const nb::object& answer) { return answer.is(nb::handle(Py_True)); }
 
 }  // namespace
 
@@ -87,6 +87,7 @@ Torch::Torch() {
     to_object_ = exchange->managed_to_object;
     const nb::object inner = torch.attr("_C");
     is_neg_ = tensor_type_.attr("is_neg");
+    is_zero_ = tensor_type_.attr("_is_zerotensor");
     level_ = nb::str("_current_level");
     get_num_threads_ = torch.attr("get_num_threads");
     is_grad_enabled_ = inner.attr("is_grad_enabled");
@@ -102,7 +103,11 @@ bool Torch::view(nb::handle tensor, Tensor& to) const {
         PyErr_Clear();
         return false;
     }
-    return to.device.device_type == cpu && to.data != nullptr;
+    if (to.device.device_type != cpu || to.data == nullptr) return false;
+    // A part of what has no memory is said to lie as far from nowhere as it begins behind its first number.
+    constexpr std::uintptr_t low = std::uintptr_t{1} << 32;
+    if (reinterpret_cast<std::uintptr_t>(to.data) > low) return true;
+    return !is_true(is_zero_(tensor)) && nb::cast<long>(tensor.attr("untyped_storage")().attr("nbytes")()) > 0;
 }
 
 void New::Free::operator()(Managed* managed) const noexcept { managed->free(managed); }
@@ -140,10 +145,10 @@ long Torch::version(nb::handle tensor) const {
     return nb::cast<long>(version);
 }
 
-bool Torch::wants_gradients() const { return truth(is_grad_enabled_); }
+bool Torch::wants_gradients() const { return is_true(is_grad_enabled_()); }
 
 bool Torch::watched() const {
-    return truth(is_autocast_enabled_) || truth(is_tracing_) || nb::cast<int>(modes_()) != 0 ||
+    return is_true(is_autocast_enabled_()) || is_true(is_tracing_()) || nb::cast<int>(modes_()) != 0 ||
            !transforms_().is_none() || nb::cast<int>(nb::getattr(forward_mode_, level_)) >= 0;
 }
 

@@ -82,7 +82,7 @@ private:
     int (*to_view_)(void* object, Tensor* view) = nullptr;
     int (*to_object_)(Managed* tensor, void** object) = nullptr;
     PyGetSetDef version_{};  // called as it is: in half the time of an attribute
-    nb::object tensor_type_, is_neg_, get_num_threads_;
+    nb::object tensor_type_, is_neg_, is_zero_, get_num_threads_;
     nb::object is_grad_enabled_, is_autocast_enabled_, modes_, is_tracing_, transforms_, forward_mode_, level_;
 };
 
