@@ -83,12 +83,15 @@ class _Call(NamedTuple):
         input, (ih, hh, *_), hidden = self.scan.input, self.weights, output.shape[2]
         fit = input.shape[:2] == output.shape[:2] and (ih.shape[1], hh.shape[1]) == (input.shape[2], hidden)
         fit = fit and ih.shape[0] == hh.shape[0] and all(each.dtype == output.dtype for each in (input, ih, hh))
-        if not fit or (stash is not None and stash.numel() != self.stash().numel()):
+        if not fit or (stash is not None and stash.numel() != self.stash_numbers()):
             raise RuntimeError("a tensor that backward reads has another shape or type than in forward")
 
     def stash(self) -> Tensor:
-        input, hidden = self.scan.input, int(self.weights.hh.shape[1])
-        return stash_memory(input, self.steps * stash_size(self.kind, self.precision, input.dtype, hidden))
+        return stash_memory(self.scan.input, self.stash_numbers())
+
+    def stash_numbers(self) -> int:
+        hidden = int(self.weights.hh.shape[1])
+        return self.steps * stash_size(self.kind, self.precision, self.scan.input.dtype, hidden)
 
 
 @torch.library.custom_op("seqloom::scan", mutates_args=(), schema=f"({_CALL}, bool keep) -> Tensor[]")
