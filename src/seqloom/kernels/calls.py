@@ -14,6 +14,7 @@ from torch.nn import Parameter
 
 from seqloom import _native
 from seqloom._native import Packed
+from seqloom.kernels.checks import check_memory
 from seqloom.kernels.interface import PLAIN, Options, State, Weights
 
 __all__ = [
@@ -287,8 +288,8 @@ def _address(array: Tensor | None) -> int:
     if array is None:
         return 0
     address = array.data_ptr()
-    if address == 0 and array.numel() > 0:  # 0 would mean that there is none
-        raise RuntimeError("a tensor that is to be read has no memory: its storage has the size 0")
+    if address == 0:  # which would mean that there is none
+        check_memory(array)
     return address
 
 

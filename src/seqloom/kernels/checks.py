@@ -13,6 +13,7 @@ from seqloom.shapes import check
 
 __all__ = [
     "check_lengths",
+    "check_memory",
     "check_options",
     "check_scan",
     "check_stack",
@@ -36,6 +37,12 @@ def has_memory(array: Tensor) -> bool:
     """
     address = array.data_ptr()
     return address > 1 << 32 or array.numel() == 0 or (address != 0 and array.untyped_storage().nbytes() > 0)
+
+
+def check_memory(array: Tensor) -> None:
+    """Raises a RuntimeError where it has none."""
+    if not has_memory(array):
+        raise RuntimeError("a tensor that is to be read has no memory: its storage has the size 0")
 
 
 def check_scan(cell: Recurrence, input: Tensor, state: Sequence[Tensor], weights: Weights) -> State:

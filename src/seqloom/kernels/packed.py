@@ -13,7 +13,7 @@ from torch import Tensor
 from seqloom import _native
 from seqloom._native import Packed
 from seqloom.errors import SettingError, ShapeError
-from seqloom.kernels.checks import has_memory
+from seqloom.kernels.checks import check_memory
 from seqloom.kernels.interface import Weights
 
 __all__ = ["KINDS", "Kept", "forget", "isa", "kept_weights", "packed_weights", "stash_size"]
@@ -144,8 +144,9 @@ def _pack(kind: str, precision: str, weights: Weights) -> Packed:
     biases = (0, 0) if bias_ih is None or bias_hh is None else (bias_ih.data_ptr(), bias_hh.data_ptr())
     exact = _precision(precision, ih.dtype)
     addresses = (ih.data_ptr(), hh.data_ptr(), *biases)
-    if not all(each is None or has_memory(each) for each in weights):
-        raise RuntimeError("weights that are to be packed have no memory: their storage has the size 0")
+    for each in weights:
+        if each is not None:
+            check_memory(each)
     return Packed(kind, isa(), exact, ih.shape[1], hh.shape[1], *addresses, torch.get_num_threads())
 
 

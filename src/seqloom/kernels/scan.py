@@ -12,11 +12,11 @@ from seqloom.errors import ShapeError
 from seqloom.kernels.both import compiled_both
 from seqloom.kernels.checks import (
     check_lengths,
+    check_memory,
     check_options,
     check_resets,
     check_scan,
     check_stack,
-    has_memory,
     mixed_precision,
 )
 from seqloom.kernels.compiled import compiled_scan, transformed
@@ -25,8 +25,7 @@ from seqloom.kernels.native_torch import torch_scan, torch_stack, torch_takes
 from seqloom.kernels.operator import operator_scan
 from seqloom.kernels.packed import KINDS
 from seqloom.kernels.reference import reference
-from seqloom.kernels.short import short
-from seqloom.kernels.stacked import compiled_stack
+from seqloom.kernels.short import compiled_stack, short
 
 __all__ = ["route", "scan", "stack"]
 
@@ -166,8 +165,8 @@ def _in_memory(array: Tensor | None) -> bool:
         return True
     if type(array) not in _ORDINARY or array.is_neg() or array._is_zerotensor():
         return False
-    if array.is_cpu and not has_memory(array):
-        raise RuntimeError("a tensor that is to be read has no memory: its storage has the size 0")
+    if array.is_cpu:
+        check_memory(array)
     return True
 
 

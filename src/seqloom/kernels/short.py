@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from seqloom._native import Packed
-from seqloom.kernels.calls import Given, forward
+from seqloom.kernels.calls import Given, forward, given
 from seqloom.kernels.checks import has_memory
-from seqloom.kernels.compiled import differentiable, requires_grad, transformed
+from seqloom.kernels.compiled import contiguous_weights, differentiable, requires_grad, transformed
 from seqloom.kernels.interface import PLAIN, Options, Recurrence, State, Weights
-from seqloom.kernels.packed import KINDS, kept_weights
+from seqloom.kernels.packed import KINDS, kept_weights, packed_weights
 from seqloom.kernels.stacked import differentiable_stack, forward_stack
 
-__all__ = ["plain", "short"]
+__all__ = ["compiled_stack", "plain", "short"]
 
 
 def short(
@@ -74,6 +74,25 @@ def short(
         if not _fits(each, dtype) or each.shape != before or not each.is_contiguous():
             return None
     output, *after = plain(cell, packed, input, state, weights, time_first)
+    return output, tuple(after)
+
+
+def compiled_stack(
+    cell: Recurrence,
+    input: Tensor,
+    state: State,
+    weights: Sequence[Weights],
+    precision: str,
+    time_first: bool = False,
+) -> tuple[Tensor, State]:
+    """The same for layers that ``stack`` has looked at: laid out, and packed where they are new.
+
+    The graph of the very first call is thus that of all others, as who computes it again for backward relies on.
+    """
+    scan = given(input, state, None, False, PLAIN, time_first)
+    laid, steps = [contiguous_weights(one) for one in weights], input.shape[0] * input.shape[1]
+    packed = [packed_weights(KINDS[cell.name, cell.nonlinearity], precision, one, steps) for one in laid]
+    output, *after = plain(cell, packed, scan.input, scan.state, laid, time_first)
     return output, tuple(after)
 
 

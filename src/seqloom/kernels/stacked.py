@@ -12,45 +12,20 @@ import torch
 from torch import Tensor
 
 from seqloom._native import Packed
-from seqloom.kernels.calls import Given, backward, forward, given, stash_memory
+from seqloom.kernels.calls import Given, backward, forward, stash_memory
 from seqloom.kernels.compiled import (
-    contiguous_weights,
     copies_of,
     gradients_again,
     needs_reference,
-    requires_grad,
     save,
     saved,
 )
-from seqloom.kernels.interface import PLAIN, Recurrence, State, Weights
-from seqloom.kernels.packed import KINDS, packed_weights
+from seqloom.kernels.interface import Recurrence, State, Weights
 from seqloom.kernels.reference import reference
 
-__all__ = ["compiled_stack", "differentiable_stack", "forward_stack"]
+__all__ = ["differentiable_stack", "forward_stack"]
 
 _WEIGHTS = 4  # of a layer
-
-
-def compiled_stack(
-    cell: Recurrence,
-    input: Tensor,
-    state: State,
-    weights: Sequence[Weights],
-    precision: str,
-    time_first: bool = False,
-) -> tuple[Tensor, State]:
-    """Plain layers in one direction: ``compiled_scan`` of each, to the bit, with states of [L, B, H].
-
-    The graph of the very first call is thus that of all others, as who computes it again for backward relies on.
-    """
-    scan = given(input, state, None, False, PLAIN, time_first)
-    laid, steps = [contiguous_weights(one) for one in weights], input.shape[0] * input.shape[1]
-    packed = [packed_weights(KINDS[cell.name, cell.nonlinearity], precision, one, steps) for one in laid]
-    if requires_grad(*scan.sources, *(each for one in laid for each in one)):
-        output, *after = differentiable_stack(cell, packed, scan, laid)
-    else:
-        output, *after = forward_stack(packed, scan)
-    return output, tuple(after)
 
 
 def differentiable_stack(

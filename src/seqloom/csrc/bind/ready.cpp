@@ -130,7 +130,7 @@ private:
         return learn_(packed, input, state, weights_, axes == Axes::time_first);
     }
 
-    struct Before {                         // the states that a call is given; null for zeros
+    struct Before {  // the states that a call is given; null for zeros
         std::array<nb::object, 2> tensors;  // held: others may put something else into a list
         std::array<const void*, 2> data{};
     };
